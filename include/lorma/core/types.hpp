@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_CORE_TYPES_HPP
+#define LORMA_CORE_TYPES_HPP
+
+/// The vocabulary of scalars and matrices.
+
+#include <Eigen/Core>
+#include <concepts>
+#include <type_traits>
+
+#include "lorma/core/config.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+using Index = Eigen::Index;
+
+/// Owning dense matrix of the CPU side, column-major.
+template <typename Scalar>
+using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+
+/// Types that lorma computes in.
+template <typename T>
+concept ComputeScalar = std::same_as<T, float> || std::same_as<T, double>;
+
+/// Types that a frozen weight may be stored in besides the compute type; arithmetic on them is
+/// done in float and rounded once.
+template <typename T>
+concept StorageOnlyScalar = std::same_as<T, Eigen::half> || std::same_as<T, Eigen::bfloat16>;
+
+/// A weight of type `Storage` can meet an adapter of type `Compute`.
+template <typename Storage, typename Compute>
+concept StorableIn = std::same_as<std::remove_const_t<Storage>, Compute> ||
+                     (std::same_as<Compute, float> &&
+                      StorageOnlyScalar<std::remove_const_t<Storage>>);
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif
