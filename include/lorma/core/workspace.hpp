@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_CORE_WORKSPACE_HPP
+#define LORMA_CORE_WORKSPACE_HPP
+
+/// Scratch memory that is reused: the only place, with Tape, where lorma's kernels allocate.
+///
+///   Workspace workspace;
+///   {
+///     auto frame = workspace.frame();                     // gives back at the end of the scope
+///     MatrixView<float> panel = workspace.take<float>(768, 64);
+///   }
+///
+/// A stack of 64-byte aligned blocks. While cold it grows by whole blocks (addresses handed out
+/// stay valid); when the last frame closes, blocks are merged into one of the size needed, so that
+/// the same calls again allocate nothing. Not shared between threads: one Workspace a thread.
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <vector>
+
+#include "lorma/core/error.hpp"
+#include "lorma/core/view.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+class Workspace {
+ public:
+  static constexpr std::size_t alignment = 64;
+
+  /// Returns everything taken since its creation when it goes out of scope.
+  class Frame {
+   public:
+    explicit Frame(Workspace& owner)
+        : owner_(&owner), block_(owner.current_), used_(owner.used_), in_use_(owner.in_use_) {
+      ++owner.depth_;
+    }
+    Frame(const Frame&) = delete;
+    Frame& operator=(const Frame&) = delete;
+    ~Frame() {
+      owner_->current_ = block_;
+      owner_->used_ = used_;
+      owner_->in_use_ = in_use_;
+      if (--owner_->depth_ == 0) owner_->merge_blocks();
+    }
+
+   private:
+    Workspace* owner_;
+    std::size_t block_;
+    std::size_t used_;
+    std::size_t in_use_;
+  };
+
+  Workspace() = default;
+  Workspace(Workspace&&) noexcept = default;
+  Workspace& operator=(Workspace&&) noexcept = default;
+  /// Scratch is not data: a copy starts empty.
+  Workspace(const Workspace&) : Workspace() {}
+  Workspace& operator=(const Workspace&) { return *this; }
+  ~Workspace() = default;
+
+  [[nodiscard]] Frame frame() { return Frame(*this); }
+
+  /// Uninitialized rows x cols matrix without padding, valid until the enclosing frame closes.
+  template <typename T>
+  MatrixView<T> take(Index rows, Index cols, StorageOrder order = StorageOrder::ColMajor) {
+    T* data = take_array<T>(rows * cols);
+    return {data, rows, cols, order == StorageOrder::ColMajor ? rows : cols, order};
+  }
+
+  /// Uninitialized array, aligned to 64 bytes.
+  template <typename T>
+  T* take_array(Index count) {
+    static_assert(std::is_trivially_destructible_v<T>, "scratch holds plain numbers");
+    return reinterpret_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
+  }
+
+  /// Bytes held from the system.
+  std::size_t bytes() const {
+    std::size_t total = 0;
+    for (const Block& block : blocks_) total += block.size;
+    return total;
+  }
+  /// Most bytes ever in use at one time.
+  std::size_t peak_bytes() const { return peak_; }
+
+  /// Gives all memory back to the system. Only between frames.
+  void release() {
+    if (depth_ == 0) *this = Workspace();
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* data) const noexcept {
+      ::operator delete(data, std::align_val_t{alignment});
+    }
+  };
+  struct Block {
+    std::unique_ptr<std::byte, Free> data;
+    std::size_t size = 0;
+  };
+
+  static std::size_t padded(std::size_t bytes) {
+    return (bytes + alignment - 1) / alignment * alignment;
+  }
+  static Block make_block(std::size_t size) {
+    return {std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(
+                ::operator new(size, std::align_val_t{alignment}))),
+            size};
+  }
+
+  std::byte* take_bytes(std::size_t wanted) {
+    const std::size_t size = padded(std::max<std::size_t>(wanted, 1));
+    while (current_ < blocks_.size() && used_ + size > blocks_[current_].size) {
+      ++current_;
+      used_ = 0;
+    }
+    if (current_ == blocks_.size()) blocks_.push_back(make_block(std::max(size, bytes())));
+    std::byte* result = blocks_[current_].data.get() + used_;
+    used_ += size;
+    in_use_ += size;
+    peak_ = std::max(peak_, in_use_);
+    return result;
+  }
+
+  void merge_blocks() noexcept {
+    if (blocks_.size() < 2) return;
+    const std::size_t size = peak_;
+    blocks_.clear();
+    current_ = 0;
+    used_ = 0;
+    try {
+      blocks_.push_back(make_block(size));
+    } catch (const std::bad_alloc&) {
+      // Nothing is lost: the next call starts cold.
+    }
+  }
+
+  std::vector<Block> blocks_;
+  std::size_t current_ = 0;
+  std::size_t used_ = 0;
+  std::size_t in_use_ = 0;
+  std::size_t peak_ = 0;
+  int depth_ = 0;
+};
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_OPERATORS_OPERATOR_HPP
+#define LORMA_OPERATORS_OPERATOR_HPP
+
+/// The n x n operator P = I(BA), and the only three questions that are asked of it.
+///
+/// Forward, backward and merge of both sides follow from
+///   apply          out = P Y
+///   apply_adjoint  out = P^T G
+///   vjp            gradients of <G, P Y> in Y, A and B
+/// for blocks of columns Y, G (n x b). An evaluation is one partial specialization of Operator,
+/// written once for all inflations that permit it, or for one inflation.
+
+#include "lorma/core/factors.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+/// P for fixed factors. Construction prepares what does not depend on Y (Dense: P itself; Spectral:
+/// the transforms of A) in `workspace`; the object is valid while that workspace's frame is open.
+///
+///   Operator(Workspace&, const Factors<S>&)
+///   static Index kept_size(n, r, b)      scalars that apply may keep for vjp
+///   apply(workspace, Y, out, kept)       kept: array of kept_size or null; out may be Y itself
+///   apply_adjoint(workspace, G, out)     out may be G itself
+///   vjp(workspace, G, Y, kept, dY, dA, dB)
+///       dY (n x b) may be G itself, or have null data when it is not wanted; kept as written by
+///       apply(Y), or null; dA (r x n) and dB (n x r) are overwritten
+/// No member throws after its first write to an output.
+template <typename Evaluation, typename Inflation, typename Backend, typename S>
+class Operator;
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif
