@@ -49,7 +49,7 @@
   LORMA_ABI_JOIN_(simd, align, gemm, threads, fft)
 
 /// Name of the inline namespace that holds everything: `namespace lorma::inline LORMA_ABI`.
-#define LORMA_ABI                                                                     \
+#define LORMA_ABI                                                                          \
   LORMA_ABI_JOIN(LORMA_ABI_SIMD, EIGEN_MAX_ALIGN_BYTES, LORMA_ABI_GEMM, LORMA_ABI_THREADS, \
                  LORMA_ABI_FFT)
 

@@ -30,8 +30,7 @@ concept StorageOnlyScalar = std::same_as<T, Eigen::half> || std::same_as<T, Eige
 /// A weight of type `Storage` can meet an adapter of type `Compute`.
 template <typename Storage, typename Compute>
 concept StorableIn = std::same_as<std::remove_const_t<Storage>, Compute> ||
-                     (std::same_as<Compute, float> &&
-                      StorageOnlyScalar<std::remove_const_t<Storage>>);
+    (std::same_as<Compute, float>&& StorageOnlyScalar<std::remove_const_t<Storage>>);
 
 }  // namespace lorma::inline LORMA_ABI
 

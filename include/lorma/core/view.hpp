@@ -6,8 +6,7 @@
 ///
 /// All algorithms of lorma are written on MatrixView, so that both storage orders, blocks and
 /// transposes pass through one piece of code, on the CPU as on a device (the pointer is then never
-/// dereferenced on the host). A leading dimension smaller than the inner size is legal: the views
-/// of docs/mathematics.md (rotation without a copy) need no more than that.
+/// dereferenced on the host). The rotation of LoRMA_pi is such a view too (docs/mathematics.md).
 
 #include <type_traits>
 
@@ -33,8 +32,8 @@ struct MatrixView {
 
   /// A view of const elements from one of mutable elements.
   template <typename U>
-    requires(std::is_const_v<T> && std::same_as<U, std::remove_const_t<T>>)
-  constexpr MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
+  requires(std::is_const_v<T>&& std::same_as<U, std::remove_const_t<T>>) constexpr MatrixView(
+      const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
       : data(other.data), rows(other.rows), cols(other.cols), ld(other.ld), order(other.order) {}
 
   constexpr bool col_major() const { return order == StorageOrder::ColMajor; }

@@ -94,7 +94,7 @@ class Workspace {
  private:
   struct Free {
     void operator()(std::byte* data) const noexcept {
-      ::operator delete(data, std::align_val_t{alignment});
+      ::operator delete (data, std::align_val_t{alignment});
     }
   };
   struct Block {
@@ -106,8 +106,8 @@ class Workspace {
     return (bytes + alignment - 1) / alignment * alignment;
   }
   static Block make_block(std::size_t size) {
-    return {std::unique_ptr<std::byte, Free>(static_cast<std::byte*>(
-                ::operator new(size, std::align_val_t{alignment}))),
+    return {std::unique_ptr<std::byte, Free>(
+                static_cast<std::byte*>(::operator new (size, std::align_val_t{alignment}))),
             size};
   }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_BACKEND_EIGEN_CPU_HPP
+#define LORMA_BACKEND_EIGEN_CPU_HPP
+
+/// The CPU: Eigen's kernels, or those of a BLAS when EIGEN_USE_BLAS is defined.
+///
+/// Threads: OpenMP where it is enabled (Eigen::setNbThreads limits them), or the BLAS's own.
+
+#include <algorithm>
+#include <cmath>
+
+#include "lorma/backend/backend.hpp"
+#include "lorma/backend/eigen_gemm.hpp"
+#include "lorma/backend/eigen_view.hpp"
+#include "lorma/core/workspace.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+struct EigenCpu {
+  static constexpr std::string_view name = "EigenCpu";
+
+  using Workspace = lorma::Workspace;
+
+  template <typename S>
+  using Matrix = lorma::Matrix<S>;
+
+  template <typename S>
+  static MatrixView<S> view(Matrix<S>& m) {
+    return view_of(m);
+  }
+  template <typename S>
+  static MatrixView<const S> view(const Matrix<S>& m) {
+    return view_of(m);
+  }
+
+  template <EigenDense Derived>
+  static detail::Operand<Derived> operand(const Derived& m) {
+    return detail::Operand<Derived>(m);
+  }
+  template <EigenDense Derived>
+  static auto output(std::string_view function, Derived& m) {
+    return detail::output_view(function, m);
+  }
+
+  /// C = alpha A B + beta C. A of half or bfloat16 is converted by panels of rows.
+  template <typename TA, typename TB, typename S>
+  requires StorableIn<TA, S> && std::same_as<std::remove_const_t<TB>, S>
+  static void gemm(Workspace& workspace, S alpha, const MatrixView<TA>& A, const MatrixView<TB>& B,
+                   S beta, const MatrixView<S>& C) {
+    if constexpr (std::same_as<std::remove_const_t<TA>, S>) {
+      detail::gemm<S>(workspace, alpha, A, B, beta, C);
+    } else {
+      // A panel of 2^18 numbers stays in the second-level cache until the product has read it.
+      const Index rows = std::clamp<Index>((Index(1) << 18) / std::max<Index>(A.cols, 1), 16, 1024);
+      const auto frame = workspace.frame();
+      const MatrixView<S> panel = workspace.take<S>(std::min(rows, A.rows), A.cols, A.order);
+      for (Index i = 0; i < A.rows; i += rows) {
+        const Index count = std::min(rows, A.rows - i);
+        MatrixView<S> part(panel.data, count, A.cols, panel.ld, A.order);
+        copy(workspace, A.row_range(i, count), part);
+        detail::gemm<S>(workspace, alpha, part, B, beta, C.row_range(i, count));
+      }
+    }
+  }
+
+  /// to = from, elementwise; conversions round to nearest once.
+  template <typename T, typename U>
+  static void copy(Workspace&, const MatrixView<T>& from, const MatrixView<U>& to) {
+    visit_eigen(to, [&from](auto out) {
+      visit_eigen(from, [&out](auto in) {
+        // Small blocks keep a transposing copy in cache.
+        constexpr bool same_order =
+            bool(decltype(in)::IsRowMajor) == bool(decltype(out)::IsRowMajor);
+        constexpr Index tile = 32;
+        if constexpr (same_order) {
+          out = in.template cast<std::remove_const_t<U>>();
+        } else {
+          for (Index j = 0; j < in.cols(); j += tile) {
+            for (Index i = 0; i < in.rows(); i += tile) {
+              const Index rows = std::min(tile, in.rows() - i);
+              const Index cols = std::min(tile, in.cols() - j);
+              out.block(i, j, rows, cols) =
+                  in.block(i, j, rows, cols).template cast<std::remove_const_t<U>>();
+            }
+          }
+        }
+      });
+    });
+  }
+
+  template <typename S>
+  static void fill(Workspace&, S value, const MatrixView<S>& X) {
+    visit_eigen(X, [value](auto x) { x.setConstant(value); });
+  }
+
+  template <typename S>
+  static void add_identity(Workspace&, const MatrixView<S>& P) {
+    for (Index i = 0; i < P.rows; ++i) P(i, i) += S(1);
+  }
+
+  template <typename T>
+  static bool is_finite(Workspace&, const MatrixView<T>& X) {
+    const Index inner = X.col_major() ? X.rows : X.cols;
+    const Index outer = X.col_major() ? X.cols : X.rows;
+    using Sum = std::conditional_t<StorageOnlyScalar<std::remove_const_t<T>>, float,
+                                   std::remove_const_t<T>>;
+    for (Index o = 0; o < outer; ++o) {
+      const T* line = X.data + o * X.ld;
+      // x * 0 is 0 for finite x and NaN otherwise: no branch in the loop.
+      Sum sum = 0;
+      for (Index i = 0; i < inner; ++i) sum += static_cast<Sum>(line[i]) * Sum(0);
+      if (!(sum == Sum(0))) return false;
+    }
+    return true;
+  }
+};
+
+static_assert(BackendPolicy<EigenCpu>);
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_BACKEND_EIGEN_GEMM_HPP
+#define LORMA_BACKEND_EIGEN_GEMM_HPP
+
+/// C = alpha A B + beta C on strided views, by Eigen's kernel or, under EIGEN_USE_BLAS, the BLAS's.
+///
+/// Eigen's kernel is called beneath its expression layer, with packing buffers from the Workspace:
+/// the public `C.noalias() += A * B` allocates them on every call. One instantiation for each
+/// scalar and pair of input orders serves all of lorma.
+
+#include <Eigen/Core>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "lorma/backend/eigen_view.hpp"
+#include "lorma/core/workspace.hpp"
+
+namespace lorma::inline LORMA_ABI::detail {
+
+/// C *= beta, where beta = 0 overwrites NaN as BLAS does.
+template <typename S>
+void scale_in_place(S beta, const MatrixView<S>& C) {
+  if (beta == S(1)) return;
+  visit_eigen(C, [beta](auto c) {
+    if (beta == S(0)) {
+      c.setZero();
+    } else {
+      c *= beta;
+    }
+  });
+}
+
+/// Packing buffers of Eigen's kernel in memory of the Workspace.
+template <typename S>
+class WorkspaceBlocking : public Eigen::internal::level3_blocking<S, S> {
+ public:
+  WorkspaceBlocking(Index m, Index n, Index k) {
+    this->m_mc = m;
+    this->m_nc = n;
+    this->m_kc = k;
+    Eigen::internal::computeProductBlockingSizes<S, S>(this->m_kc, this->m_mc, this->m_nc,
+                                                       Index(1));
+  }
+  void take_from(Workspace& workspace) {
+    this->m_blockA = workspace.take_array<S>(this->m_kc * this->m_mc);
+    this->m_blockB = workspace.take_array<S>(this->m_kc * this->m_nc);
+  }
+};
+
+#ifdef EIGEN_USE_BLAS
+
+inline int blas_int(Index value) {
+  if (value > Index(std::numeric_limits<int>::max())) {
+    throw BackendError(
+        "lorma::gemm: expected sizes below 2^31 for a BLAS with 32-bit integers, got " +
+        std::to_string(value));
+  }
+  return static_cast<int>(value);
+}
+
+/// C column-major; A, B of either order.
+template <typename S>
+void blas_gemm(S alpha, const MatrixView<const S>& A, const MatrixView<const S>& B, S beta,
+               const MatrixView<S>& C) {
+  char ta = A.col_major() ? 'N' : 'T';
+  char tb = B.col_major() ? 'N' : 'T';
+  int m = blas_int(C.rows), n = blas_int(C.cols), k = blas_int(A.cols);
+  int lda = blas_int(A.ld), ldb = blas_int(B.ld), ldc = blas_int(C.ld);
+  // The declarations in Eigen take pointers to non-const; BLAS writes to C alone.
+  auto* a = const_cast<S*>(A.data);
+  auto* b = const_cast<S*>(B.data);
+  if constexpr (std::is_same_v<S, float>) {
+    sgemm_(&ta, &tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, C.data, &ldc);
+  } else {
+    dgemm_(&ta, &tb, &m, &n, &k, &alpha, a, &lda, b, &ldb, &beta, C.data, &ldc);
+  }
+}
+
+#else
+
+template <typename S, int OrderA, int OrderB>
+void eigen_gemm_kernel(S alpha, const MatrixView<const S>& A, const MatrixView<const S>& B,
+                       const MatrixView<S>& C, WorkspaceBlocking<S>& blocking) {
+  Eigen::internal::general_matrix_matrix_product<Index, S, OrderA, false, S, OrderB, false,
+                                                 Eigen::ColMajor, 1>::run(C.rows, C.cols, A.cols,
+                                                                          A.data, A.ld, B.data,
+                                                                          B.ld, C.data, 1, C.ld,
+                                                                          alpha, blocking, nullptr);
+}
+
+template <typename S>
+void eigen_gemm_one_thread(S alpha, const MatrixView<const S>& A, const MatrixView<const S>& B,
+                           const MatrixView<S>& C, WorkspaceBlocking<S>& blocking) {
+  constexpr int col = Eigen::ColMajor;
+  constexpr int row = Eigen::RowMajor;
+  if (A.col_major()) {
+    B.col_major() ? eigen_gemm_kernel<S, col, col>(alpha, A, B, C, blocking)
+                  : eigen_gemm_kernel<S, col, row>(alpha, A, B, C, blocking);
+  } else {
+    B.col_major() ? eigen_gemm_kernel<S, row, col>(alpha, A, B, C, blocking)
+                  : eigen_gemm_kernel<S, row, row>(alpha, A, B, C, blocking);
+  }
+}
+
+/// Threads worth starting for a product of `flops`.
+inline int gemm_threads(double flops) {
+#ifdef _OPENMP
+  constexpr double flops_per_thread = 2e6;  // about 30 us, several times the cost of a fork
+  if (omp_in_parallel()) return 1;
+  const double wanted = flops / flops_per_thread;
+  return std::max(1, std::min(Eigen::nbThreads(), static_cast<int>(std::min(wanted, 1e6))));
+#else
+  static_cast<void>(flops);
+  return 1;
+#endif
+}
+
+/// C column-major. Threads share C by stripes of its longer side; each has its own buffers.
+template <typename S>
+void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
+                const MatrixView<const S>& B, S beta, const MatrixView<S>& C) {
+  scale_in_place(beta, C);
+  const double flops = 2.0 * double(C.rows) * double(C.cols) * double(A.cols);
+  const bool by_rows = C.rows > C.cols;
+  const Index length = by_rows ? C.rows : C.cols;
+  constexpr Index grain = 48;  // a multiple of the kernel's register tile on every target
+  const int threads =
+      static_cast<int>(std::min<Index>(gemm_threads(flops), (length + grain - 1) / grain));
+  const Index stripe = ((length + threads - 1) / threads + grain - 1) / grain * grain;
+
+  const auto frame = workspace.frame();
+  using Blocking = WorkspaceBlocking<S>;
+  const Index own = threads == 1 ? length : stripe;
+  Blocking prototype(by_rows ? own : C.rows, by_rows ? C.cols : own, A.cols);
+  if (threads == 1) {
+    prototype.take_from(workspace);
+    eigen_gemm_one_thread(alpha, A, B, C, prototype);
+    return;
+  }
+  auto* blockings = workspace.take_array<Blocking>(threads);
+  for (int t = 0; t < threads; ++t) {
+    ::new (static_cast<void*>(blockings + t)) Blocking(prototype);
+    blockings[t].take_from(workspace);
+  }
+#ifdef _OPENMP
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+#endif
+  for (int t = 0; t < threads; ++t) {
+    const Index begin = std::min(length, t * stripe);
+    const Index count = std::min(length - begin, stripe);
+    if (count == 0) continue;
+    if (by_rows) {
+      eigen_gemm_one_thread(alpha, A.row_range(begin, count), B, C.row_range(begin, count),
+                            blockings[t]);
+    } else {
+      eigen_gemm_one_thread(alpha, A, B.col_range(begin, count), C.col_range(begin, count),
+                            blockings[t]);
+    }
+  }
+}
+
+#endif  // EIGEN_USE_BLAS
+
+/// y = alpha A x + beta y for columns x, y stored without gaps.
+template <typename S>
+void gemv_contiguous(S alpha, const MatrixView<const S>& A, const S* x, S beta, S* y) {
+#ifdef EIGEN_USE_BLAS
+  char t = A.col_major() ? 'N' : 'T';
+  int m = blas_int(A.col_major() ? A.rows : A.cols);
+  int n = blas_int(A.col_major() ? A.cols : A.rows);
+  int lda = blas_int(A.ld), one = 1;
+  auto* a = const_cast<S*>(A.data);
+  auto* px = const_cast<S*>(x);
+  if constexpr (std::is_same_v<S, float>) {
+    sgemv_(&t, &m, &n, &alpha, a, &lda, px, &one, &beta, y, &one);
+  } else {
+    dgemv_(&t, &m, &n, &alpha, a, &lda, px, &one, &beta, y, &one);
+  }
+#else
+  using Vector = Eigen::Matrix<S, Eigen::Dynamic, 1>;
+  const Eigen::Map<const Vector> vx(x, A.cols);
+  Eigen::Map<Vector> vy(y, A.rows);
+  scale_in_place(beta, MatrixView<S>(y, A.rows, 1, A.rows));
+  visit_eigen(A, [&](auto a) { vy.noalias() += alpha * (a * vx); });
+#endif
+}
+
+/// The column `v` (n x 1) without gaps: itself, or a copy in the workspace.
+template <typename S>
+const S* contiguous_column(Workspace& workspace, const MatrixView<const S>& v) {
+  if (v.row_stride() == 1 || v.rows <= 1) return v.data;
+  S* copy = workspace.take_array<S>(v.rows);
+  for (Index i = 0; i < v.rows; ++i) copy[i] = v(i, 0);
+  return copy;
+}
+
+template <typename S>
+void gemv(Workspace& workspace, S alpha, const MatrixView<const S>& A, const MatrixView<const S>& x,
+          S beta, const MatrixView<S>& y) {
+  const auto frame = workspace.frame();
+  const S* px = contiguous_column(workspace, x);
+  if (y.row_stride() == 1 || y.rows <= 1) {
+    gemv_contiguous(alpha, A, px, beta, y.data);
+    return;
+  }
+  S* py = workspace.take_array<S>(y.rows);
+  for (Index i = 0; i < y.rows; ++i) py[i] = y(i, 0);
+  gemv_contiguous(alpha, A, px, beta, py);
+  for (Index i = 0; i < y.rows; ++i) y(i, 0) = py[i];
+}
+
+/// C = alpha A B + beta C; C overlaps neither A nor B.
+template <typename S>
+void gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A, const MatrixView<const S>& B,
+          S beta, const MatrixView<S>& C) {
+  if (C.empty()) return;
+  if (A.cols == 0) {
+    scale_in_place(beta, C);
+  } else if (C.cols == 1) {
+    gemv(workspace, alpha, A, B, beta, C);
+  } else if (C.rows == 1) {
+    gemv(workspace, alpha, B.transposed(), A.transposed(), beta, C.transposed());
+  } else if (!C.col_major()) {
+    gemm(workspace, alpha, B.transposed(), A.transposed(), beta, C.transposed());
+  } else {
+#ifdef EIGEN_USE_BLAS
+    blas_gemm(alpha, A, B, beta, C);
+#else
+    eigen_gemm(workspace, alpha, A, B, beta, C);
+#endif
+  }
+}
+
+}  // namespace lorma::inline LORMA_ABI::detail
+
+#endif

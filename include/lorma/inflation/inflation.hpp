@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_INFLATION_INFLATION_HPP
+#define LORMA_INFLATION_INFLATION_HPP
+
+/// An inflation I turns the low-rank M = s B A (n x n) into the multiplier P = I(M).
+///
+/// It is a stateless struct of one file (docs/extending.md has a complete one):
+///
+///   struct MyTurn {
+///     static constexpr std::string_view name = "MyTurn";
+///     using Evaluations = lorma::EvaluationList<lorma::Dense>;   // Dense alone is enough
+///     static constexpr lorma::Index copies = 1;
+///     static constexpr bool starts_as_identity = true;
+///     // T: n x (copies n), row-major, M repeated `copies` times side by side. Returns an n x n
+///     view
+///     // into T that is I(M); may rewrite T.
+///     template <class Backend, class S>
+///     static MatrixView<S> inflate(typename Backend::Workspace&, const MatrixView<S>& T);
+///     // The adjoint: T holds `copies` copies of dP; returns the n x n view of dM.
+///     template <class Backend, class S>
+///     static MatrixView<S> deflate(typename Backend::Workspace&, const MatrixView<S>& T);
+///     // The start of training; B n x r and A r x n are zero, on the host.
+///     template <class S, class Urbg>
+///     static void initialize(const MatrixView<S>& B, const MatrixView<S>& A, S scale, Urbg&);
+///   };
+
+#include <concepts>
+#include <random>
+#include <string_view>
+
+#include "lorma/core/view.hpp"
+#include "lorma/policies/evaluation.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+namespace detail {
+
+template <typename I>
+concept NamesItself = requires {
+  { I::name } -> std::convertible_to<std::string_view>;
+};
+template <typename I>
+concept ListsEvaluations = requires {
+  requires I::Evaluations::template contains<Dense>;
+};
+template <typename I>
+concept CountsCopies = requires {
+  { I::copies } -> std::convertible_to<Index>;
+  requires I::copies >= 1;
+};
+template <typename I>
+concept SaysHowItStarts = requires {
+  { I::starts_as_identity } -> std::convertible_to<bool>;
+};
+template <typename I>
+concept Initializes = requires(const MatrixView<float>& m, std::mt19937_64& urbg) {
+  I::initialize(m, m, 1.0F, urbg);
+};
+
+/// Only looks for the names: the backend is not known here.
+struct AnyBackend {
+  struct Workspace {};
+};
+template <typename I>
+concept Inflates = requires(AnyBackend::Workspace& ws, const MatrixView<float>& T) {
+  I::template inflate<AnyBackend, float>;
+  I::template deflate<AnyBackend, float>;
+};
+
+}  // namespace detail
+
+/// What the third party's file above must have.
+template <typename I>
+concept InflationPolicy =
+    detail::NamesItself<I> && detail::ListsEvaluations<I> && detail::CountsCopies<I> &&
+    detail::SaysHowItStarts<I> && detail::Inflates<I> && detail::Initializes<I>;
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif
