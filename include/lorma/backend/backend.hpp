@@ -20,6 +20,7 @@ namespace lorma::inline LORMA_ABI {
 ///   Matrix<S>                         owning storage, resizable; view(matrix) gives a MatrixView
 ///   operand(x)                        what the caller passed, as an object with .view()
 ///   output(function, x)               what the caller wants written, as a MatrixView
+///   empty_like(x)                     owning storage of the size, scalar and order of x
 ///   gemm(ws, alpha, A, B, beta, C)    C = alpha A B + beta C; C overlaps neither A nor B; A may be
 ///                                     of a storage-only type (half, bfloat16)
 ///   copy(ws, from, to)                elementwise, converting and rounding once

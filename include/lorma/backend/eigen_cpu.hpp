@@ -42,6 +42,14 @@ struct EigenCpu {
     return detail::output_view(function, m);
   }
 
+  /// Uninitialized owning matrix of the same size, scalar and storage order.
+  template <EigenDense Derived>
+  static auto empty_like(const Derived& m) {
+    constexpr int order = Derived::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
+    return Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic, order>(m.rows(),
+                                                                                          m.cols());
+  }
+
   /// C = alpha A B + beta C. A of half or bfloat16 is converted by panels of rows.
   template <typename TA, typename TB, typename S>
   requires StorableIn<TA, S> && std::same_as<std::remove_const_t<TB>, S>
