@@ -13,10 +13,16 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// Any Eigen dense expression.
+namespace detail {
+template <typename D>
+std::true_type is_dense(const Eigen::DenseBase<D>*);
+std::false_type is_dense(const void*);
+}  // namespace detail
+
+/// Any Eigen dense expression, types derived from one included.
 template <typename T>
 concept EigenDense =
-    std::is_base_of_v<Eigen::DenseBase<std::remove_cvref_t<T>>, std::remove_cvref_t<T>>;
+    decltype(detail::is_dense(static_cast<std::remove_cvref_t<T>*>(nullptr)))::value;
 
 namespace detail {
 
