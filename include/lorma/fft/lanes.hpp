@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_FFT_LANES_HPP
+#define LORMA_FFT_LANES_HPP
+
+/// The unit of the transforms: a few complex numbers side by side, one of each of several signals.
+///
+/// Signals are transformed in lanes of a SIMD register, so a butterfly is the textbook's formula on
+/// whole registers and needs no shuffle. Two real columns make one complex signal: the products of
+/// docs/mathematics.md are real-linear, so both come out apart at the end without unpacking.
+
+#include <Eigen/Core>
+#include <cstring>
+
+#include "lorma/core/types.hpp"
+
+namespace lorma::inline LORMA_ABI::detail {
+
+/// Numbers in a register: as many as Eigen's packets hold, which transpose blocks for us.
+template <typename S>
+inline constexpr int lane_count =
+    Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
+
+#if defined(__GNUC__) || defined(__clang__)
+template <typename S, int Width>
+struct LaneType {
+  // may_alias: tiles are filled number by number.
+  typedef S type  // NOLINT(modernize-use-using)
+      __attribute__((vector_size(sizeof(S) * Width), may_alias));
+};
+template <typename S>
+struct LaneType<S, 1> {
+  using type = S;
+};
+#else
+template <typename S, int Width>
+struct LaneType {
+  using type = Eigen::Array<S, Width, 1>;
+};
+#endif
+
+template <typename S>
+using Lanes = typename LaneType<S, lane_count<S>>::type;
+
+template <typename S>
+Lanes<S> load_lanes(const S* from) {
+  Lanes<S> v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+template <typename S>
+void store_lanes(S* to, const Lanes<S>& v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+/// Sum over the lanes.
+template <typename S>
+S sum_of_lanes(const Lanes<S>& v) {
+  S parts[lane_count<S>];
+  std::memcpy(parts, &v, sizeof v);
+  S sum = parts[0];
+  for (int l = 1; l < lane_count<S>; ++l) sum += parts[l];
+  return sum;
+}
+
+/// One complex number in each lane.
+template <typename S>
+struct ComplexLanes {
+  Lanes<S> re;
+  Lanes<S> im;
+
+  friend ComplexLanes operator+(const ComplexLanes& a, const ComplexLanes& b) {
+    return {a.re + b.re, a.im + b.im};
+  }
+  friend ComplexLanes operator-(const ComplexLanes& a, const ComplexLanes& b) {
+    return {a.re - b.re, a.im - b.im};
+  }
+};
+
+/// A complex factor that is the same in every lane.
+template <typename S>
+struct ComplexScalar {
+  S re;
+  S im;
+};
+
+template <typename S>
+ComplexLanes<S> multiply(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
+  return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
+}
+/// a conj(w)
+template <typename S>
+ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
+  return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
+}
+template <typename S>
+ComplexLanes<S> scaled(const ComplexLanes<S>& a, S t) {
+  return {a.re * t, a.im * t};
+}
+/// -i a for the forward transform, i a for the inverse.
+template <bool Inverse, typename S>
+ComplexLanes<S> turned(const ComplexLanes<S>& a) {
+  if constexpr (Inverse) {
+    return {-a.im, a.re};
+  } else {
+    return {a.im, -a.re};
+  }
+}
+
+}  // namespace lorma::inline LORMA_ABI::detail
+
+#endif
