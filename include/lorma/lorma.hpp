@@ -6,6 +6,7 @@
 
 #include "lorma/adapter/adapter.hpp"
 #include "lorma/adapter/composition.hpp"
+#include "lorma/analysis/analysis.hpp"
 #include "lorma/version.hpp"
 
 #endif

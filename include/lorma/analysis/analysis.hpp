@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_ANALYSIS_HPP
+#define LORMA_ANALYSIS_ANALYSIS_HPP
+
+/// Facade of rank analysis.
+
+#include "lorma/analysis/adapter_rank.hpp"
+#include "lorma/analysis/numerical_rank.hpp"
+#include "lorma/analysis/rank_report.hpp"
+#include "lorma/analysis/singular_values.hpp"
+#include "lorma/analysis/spectrum_measures.hpp"
+
+#endif

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_RANK_REPORT_HPP
+#define LORMA_ANALYSIS_RANK_REPORT_HPP
+
+/// All measures of one matrix from one singular value decomposition, as text and as JSON.
+///
+///   std::cout << lorma::analysis::rank_report(W0);
+
+#include <iomanip>
+#include <ostream>
+#include <sstream>
+#include <string>
+
+#include "lorma/analysis/numerical_rank.hpp"
+#include "lorma/analysis/spectrum_measures.hpp"
+
+namespace lorma::inline LORMA_ABI::analysis {
+
+struct RankReport {
+  Index rows = 0;
+  Index cols = 0;
+  Index rank = 0;
+  double tolerance = 0.0;  ///< absolute
+  std::string method;      ///< what answered: "svd"
+  double largest = 0.0;    ///< sigma_1
+  double smallest = 0.0;   ///< sigma_min(m, n)
+  double condition = 1.0;
+  double stable_rank = 0.0;
+  double effective_rank = 0.0;
+  double fraction = 0.99;
+  bool near_full_rank = true;
+
+  /// One JSON object; numbers that are not finite become null.
+  std::string to_json() const {
+    std::ostringstream out;
+    out << std::setprecision(17);
+    const auto number = [](double value) {
+      std::ostringstream text;
+      text << std::setprecision(17);
+      if (std::isfinite(value)) {
+        text << value;
+      } else {
+        text << "null";
+      }
+      return text.str();
+    };
+    out << "{\"rows\":" << rows << ",\"cols\":" << cols << ",\"rank\":" << rank
+        << ",\"tolerance\":" << number(tolerance) << ",\"method\":\"" << method
+        << "\",\"largest_singular_value\":" << number(largest)
+        << ",\"smallest_singular_value\":" << number(smallest)
+        << ",\"condition_number\":" << number(condition)
+        << ",\"stable_rank\":" << number(stable_rank)
+        << ",\"effective_rank\":" << number(effective_rank) << ",\"fraction\":" << number(fraction)
+        << ",\"near_full_rank\":" << (near_full_rank ? "true" : "false") << "}";
+    return out.str();
+  }
+
+  friend std::ostream& operator<<(std::ostream& out, const RankReport& r) {
+    std::ostringstream text;
+    text << std::setprecision(6) << r.rows << " x " << r.cols << ", rank " << r.rank << " of "
+         << std::min(r.rows, r.cols) << (r.near_full_rank ? " (near full)" : " (deficient)")
+         << ", tolerance " << r.tolerance << " (" << r.method << ")\n"
+         << "singular values " << r.largest << " to " << r.smallest << ", condition " << r.condition
+         << "\nstable rank " << r.stable_rank << ", effective rank " << r.effective_rank << "\n";
+    return out << text.str();
+  }
+};
+
+/// Cost of one singular value decomposition. Throws NonFinite.
+template <typename Derived>
+RankReport rank_report(const Eigen::DenseBase<Derived>& m, double fraction = 0.99) {
+  const Eigen::VectorXd sigma = detail::singular_values_of(detail::finite_copy("rank_report", m));
+  RankReport report;
+  report.rows = m.rows();
+  report.cols = m.cols();
+  report.method = "svd";
+  report.largest = detail::largest(sigma);
+  report.smallest = sigma.size() == 0 ? 0.0 : sigma(sigma.size() - 1);
+  report.tolerance = default_tolerance(m) * report.largest;
+  report.rank = detail::count_above(sigma, report.tolerance);
+  report.condition = detail::condition_of(sigma);
+  report.stable_rank = detail::stable_rank_of(sigma);
+  report.effective_rank = detail::effective_rank_of(sigma);
+  report.fraction = fraction;
+  report.near_full_rank = static_cast<double>(report.rank) >=
+                          fraction * static_cast<double>(std::min(m.rows(), m.cols()));
+  return report;
+}
+
+}  // namespace lorma::inline LORMA_ABI::analysis
+
+#endif
