@@ -16,7 +16,7 @@ TEST_CASE_TEMPLATE("Identity obeys the laws in double", A, LORMA_TEST_ORDERS(dou
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }
 
-TEST_CASE_TEMPLATE("Identity obeys the laws in float", A, LORMA_TEST_ORDERS(float, Pre),
-                   LORMA_TEST_ORDERS(float, Post)) {
+TEST_CASE_TEMPLATE("Identity obeys the laws in float", A, Adapter<float, Identity, Auto, Pre>,
+                   Adapter<float, Identity, WeightFirst<>, Post>) {
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }

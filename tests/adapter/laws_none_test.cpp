@@ -15,7 +15,7 @@ TEST_CASE_TEMPLATE("None obeys the laws in double", A, LORMA_TEST_ORDERS(double,
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }
 
-TEST_CASE_TEMPLATE("None obeys the laws in float", A, LORMA_TEST_ORDERS(float, Pre),
-                   LORMA_TEST_ORDERS(float, Post)) {
+TEST_CASE_TEMPLATE("None obeys the laws in float", A, Adapter<float, None, Auto, Pre>,
+                   Adapter<float, None, WeightFirst<>, Post>) {
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }

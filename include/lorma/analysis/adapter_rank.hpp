@@ -77,9 +77,9 @@ Index delta_rank(const AdapterType& adapter, const Eigen::MatrixBase<Derived>& W
   } else {
     Matrix<double> change = adapter.inflated().template cast<double>();
     change.diagonal().array() -= 1.0;
-    const Matrix<double> delta =
+    Matrix<double> delta =
         pre ? Matrix<double>(change * weight) : Matrix<double>(weight * change);
-    const Eigen::VectorXd sigma = detail::singular_values_of(delta);
+    const Eigen::VectorXd sigma = detail::singular_values_of(std::move(delta));
     // Entries of P carry rounding of the adapter's scalar: it counts against the size of P, not of
     // the (perhaps small) change.
     const double noise = detail::epsilon_of<S>() * weight.norm();

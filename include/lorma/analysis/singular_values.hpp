@@ -32,7 +32,7 @@ Matrix<double> finite_copy(std::string_view function, const Eigen::DenseBase<Der
 }
 
 /// Descending; destroys its argument.
-inline Eigen::VectorXd singular_values_of(Matrix<double> m) {
+inline Eigen::VectorXd singular_values_of(Matrix<double>&& m) {
   const Index count = std::min(m.rows(), m.cols());
   if (count == 0) return Eigen::VectorXd(0);
 #ifdef LORMA_WITH_LAPACKE

@@ -135,7 +135,8 @@ class SafetensorsFile {
   }
 
  private:
-  SafetensorsFile(MemoryMap&& map, std::string name) : SafetensorsFile(map.bytes(), name) {
+  SafetensorsFile(MemoryMap&& map, std::string name)
+      : SafetensorsFile(map.bytes(), std::move(name)) {
     map_ = std::move(map);
   }
 

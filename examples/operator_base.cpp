@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// A frozen base that is no matrix: eight-bit integers with one scale a row, never expanded whole.
+#include <cmath>
+#include <cstdint>
+#include <iostream>
+#include <lorma/lorma.hpp>
+
+/// W0(i, :) = scale(i) * q(i, :), q in int8.
+class QuantizedWeight {
+ public:
+  explicit QuantizedWeight(const Eigen::MatrixXf& w)
+      : scale_(w.rowwise().lpNorm<Eigen::Infinity>() / 127.0F),
+        q_((scale_.cwiseInverse().asDiagonal() * w).array().round().cast<std::int8_t>()) {}
+
+  lorma::Index rows() const { return q_.rows(); }
+  lorma::Index cols() const { return q_.cols(); }
+
+  /// W0 X, row by row.
+  template <typename X>
+  Eigen::MatrixXf apply(const X& x) const {
+    Eigen::MatrixXf out(rows(), x.cols());
+    for (lorma::Index i = 0; i < rows(); ++i) {
+      out.row(i) = scale_(i) * (q_.row(i).cast<float>() * x);
+    }
+    return out;
+  }
+  /// W0^T G.
+  template <typename G>
+  Eigen::MatrixXf apply_adjoint(const G& g) const {
+    Eigen::MatrixXf out = Eigen::MatrixXf::Zero(cols(), g.cols());
+    for (lorma::Index i = 0; i < rows(); ++i) {
+      out += q_.row(i).cast<float>().transpose() * (scale_(i) * g.row(i));
+    }
+    return out;
+  }
+
+ private:
+  Eigen::VectorXf scale_;
+  Eigen::Matrix<std::int8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> q_;
+};
+
+int main() {
+  const Eigen::MatrixXf W0 = Eigen::MatrixXf::Random(48, 32), X = Eigen::MatrixXf::Random(32, 8);
+  const QuantizedWeight base(W0);
+  lorma::Adapter<float> adapter(48, 4, 4.0F);
+  adapter.A().setRandom();
+  adapter.B().setRandom();
+  lorma::Tape<float> tape;
+  const Eigen::MatrixXf H = adapter.forward(base, X, tape);
+  const auto g = adapter.backward(base, H, tape);
+  const Eigen::MatrixXf exact = adapter.forward(W0, X);
+  const float error = (H - exact).norm() / exact.norm();
+  std::cout << "relative change by quantization: " << error << '\n';
+  return error < 0.02F && std::isfinite(g.dA.norm()) ? 0 : 1;
+}
