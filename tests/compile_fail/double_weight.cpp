@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// expect: W0 must have the adapter's Scalar, or be half or bfloat16
+#include <lorma/lorma.hpp>
+
+#ifdef LORMA_FAIL
+using Weight = Eigen::MatrixXd;
+#else
+using Weight = Eigen::MatrixXf;
+#endif
+
+Eigen::MatrixXf run(const lorma::Adapter<float>& a, const Weight& W, const Eigen::MatrixXf& X) {
+  return a.forward(W, X);
+}
