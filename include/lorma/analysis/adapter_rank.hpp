@@ -14,10 +14,11 @@ namespace detail {
 
 /// L R as a matrix of the same singular values but of the size of its factors: with QR of L and of
 /// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
-inline Matrix<double> compressed_product(const Matrix<double>& L, const Matrix<double>& R) {
-  const auto triangle = [](const Matrix<double>& m) -> Matrix<double> {
+template <typename Real>
+Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
+  const auto triangle = [](const Matrix<Real>& m) -> Matrix<Real> {
     const Index count = std::min(m.rows(), m.cols());
-    const Eigen::HouseholderQR<Matrix<double>> qr(m);
+    const Eigen::HouseholderQR<Matrix<Real>> qr(m);
     return qr.matrixQR().topRows(count).template triangularView<Eigen::Upper>();
   };
   return triangle(L) * triangle(R.transpose()).transpose();
@@ -77,8 +78,7 @@ Index delta_rank(const AdapterType& adapter, const Eigen::MatrixBase<Derived>& W
   } else {
     Matrix<double> change = adapter.inflated().template cast<double>();
     change.diagonal().array() -= 1.0;
-    Matrix<double> delta =
-        pre ? Matrix<double>(change * weight) : Matrix<double>(weight * change);
+    Matrix<double> delta = pre ? Matrix<double>(change * weight) : Matrix<double>(weight * change);
     const Eigen::VectorXd sigma = detail::singular_values_of(std::move(delta));
     // Entries of P carry rounding of the adapter's scalar: it counts against the size of P, not of
     // the (perhaps small) change.

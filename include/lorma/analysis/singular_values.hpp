@@ -31,8 +31,10 @@ Matrix<double> finite_copy(std::string_view function, const Eigen::DenseBase<Der
   return copy;
 }
 
-/// Descending; destroys its argument.
-inline Eigen::VectorXd singular_values_of(Matrix<double>&& m) {
+/// Descending; destroys its argument. A template so that only who calls it compiles a
+/// decomposition.
+template <typename Real>
+Eigen::VectorXd singular_values_of(Matrix<Real>&& m) {
   const Index count = std::min(m.rows(), m.cols());
   if (count == 0) return Eigen::VectorXd(0);
 #ifdef LORMA_WITH_LAPACKE
@@ -46,7 +48,7 @@ inline Eigen::VectorXd singular_values_of(Matrix<double>&& m) {
   throw BackendError("lorma::analysis::singular_values: LAPACK dgesdd did not converge (info " +
                      std::to_string(info) + ")");
 #else
-  return Eigen::BDCSVD<Matrix<double>>(m).singularValues();
+  return Eigen::BDCSVD<Matrix<Real>>(m).singularValues();
 #endif
 }
 

@@ -13,21 +13,24 @@ namespace lorma::inline LORMA_ABI::analysis {
 
 namespace detail {
 
-inline double condition_of(const Eigen::VectorXd& sigma) {
+template <typename Vector>
+double condition_of(const Vector& sigma) {
   if (sigma.size() == 0) return 1.0;
   const double smallest = sigma(sigma.size() - 1);
   return smallest > 0.0 ? sigma(0) / smallest : std::numeric_limits<double>::infinity();
 }
 
-inline double stable_rank_of(const Eigen::VectorXd& sigma) {
+template <typename Vector>
+double stable_rank_of(const Vector& sigma) {
   if (sigma.size() == 0 || sigma(0) == 0.0) return 0.0;
   return (sigma / sigma(0)).squaredNorm();
 }
 
-inline double effective_rank_of(const Eigen::VectorXd& sigma) {
+template <typename Vector>
+double effective_rank_of(const Vector& sigma) {
   if (sigma.size() == 0 || sigma(0) == 0.0) return 0.0;
-  const Eigen::VectorXd scaled = sigma / sigma(0);
-  const Eigen::VectorXd p = scaled / scaled.sum();
+  const Vector scaled = sigma / sigma(0);
+  const Vector p = scaled / scaled.sum();
   double entropy = 0.0;
   for (const double share : p) {
     if (share > 0.0) entropy -= share * std::log(share);
