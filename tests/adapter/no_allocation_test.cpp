@@ -22,7 +22,9 @@ std::atomic<long> allocations{0};
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
-[[gnu::noinline]] void give_back(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void give_back(void* p) noexcept {
+  std::free(p);
+}
 }  // namespace
 
 void* operator new(std::size_t size) {
