@@ -12,42 +12,13 @@
 #include <vector>
 
 #include "adam.hpp"
-#include "job.hpp"
+#include "batches.hpp"
+#include "lorma/core/error.hpp"
 #include "progress.hpp"
+#include "results.hpp"
+#include "text.hpp"
 
 namespace demo {
-
-inline constexpr double rates[] = {1e-3, 3e-3, 1e-2, 3e-2, 1e-1};
-inline constexpr int starts = 3;         ///< seeds with the chosen rate
-inline constexpr long batch_size = 128;  ///< tokens a step
-
-struct Plan {
-  long steps;
-  std::uint64_t seed;
-  long report_every() const { return std::max(1L, steps / 60); }
-};
-
-/// One run. Errors are ||(W - W_target) X||_F^2 / ||W_target X||_F^2.
-struct Run {
-  double rate = 0;
-  std::vector<long> steps;       ///< at which `training` was taken
-  std::vector<double> training;  ///< on all training tokens
-  double held_out = 0;           ///< at the end
-  double milliseconds = 0;       ///< median step: forward, loss, backward, Adam
-  double start() const { return training.front(); }
-  double end() const { return training.back(); }
-  bool finite() const {
-    return std::all_of(training.begin(), training.end(), [](double e) { return std::isfinite(e); });
-  }
-  /// Area under the curve of `training` over steps.
-  double area() const {
-    double sum = 0;
-    for (std::size_t i = 1; i < steps.size(); ++i) {
-      sum += 0.5 * (training[i] + training[i - 1]) * double(steps[i] - steps[i - 1]);
-    }
-    return sum;
-  }
-};
 
 template <typename Layer>
 double relative_error(const Layer& layer, const Matrix& W0, const Tokens& tokens,
@@ -95,13 +66,6 @@ Run fit(Layer& layer, const Job& job, const Plan& plan, double rate, Progress& p
   run.milliseconds = times[times.size() / 2];
   return run;
 }
-
-/// A method's runs: the sweep (one seed), then the best rate from several seeds.
-struct Fits {
-  std::vector<Run> sweep;
-  std::vector<Run> runs;
-  bool rate_at_edge = false;  ///< the best rate is the sweep's first or last
-};
 
 /// Leaves `layer` as the first seed's run with the chosen rate made it.
 template <typename Layer>

@@ -7,7 +7,7 @@
 /// demo uses, and like it allocates nothing once warm.
 
 #include "lorma/core/random.hpp"
-#include "lorma/lorma.hpp"
+#include "lorma/primitives/backward.hpp"
 
 namespace demo {
 

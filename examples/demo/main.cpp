@@ -4,30 +4,27 @@
 /// LoRMA+ and LoRMA_pi at equal parameter count. docs/demo.md tells what the numbers mean.
 
 #include <chrono>
+#include <exception>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 
-#include "json_report.hpp"
-#include "loss_plot.hpp"
-#include "method.hpp"
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef __GNUC__
+extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS
+#endif
+
 #include "options.hpp"
+#include "ranks.hpp"
 #include "report.hpp"
+#include "text.hpp"
+#include "train.hpp"
 
 namespace {
 
 using namespace demo;
-
-/// The least training error that W0 plus any change of rank r can leave: what remains of
-/// (W_target - W0) X beyond its r largest singular values.
-double least_error(const Job& job, Index rank) {
-  const Matrix missing = (job.W_target - job.W0) * job.training.X;
-  double sum = 0;
-  Index i = 0;
-  for (const auto sigma : lorma::analysis::singular_values(missing)) {
-    if (i++ >= rank) sum += double(sigma) * double(sigma);
-  }
-  return sum / job.training.energy;
-}
 
 void write(const std::filesystem::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
@@ -36,77 +33,96 @@ void write(const std::filesystem::path& path, const std::string& text) {
   if (!file) throw lorma::Error("cannot write " + path.string());
 }
 
-void print_job(const Results& results) {
-  std::cout
-      << "Job: make\n  " << results.job.base_name << "\ndo what\n  " << results.job.target_name
-      << "\ndoes on the inputs of its layer: " << results.job.training.X.cols()
-      << " real tokens, and " << results.job.held_out.X.cols() << " held out. Rank " << results.rank
-      << ", " << results.plan.steps << " steps of Adam on " << batch_size << " tokens each.\n"
-      << "Errors are ||(W - W_target) X||^2 / ||W_target X||^2: 1 is what a zero weight has,\n"
-      << fixed(results.floor, 3) << " the least that any change of rank " << results.rank
-      << " to W0 can leave on the training tokens.\n"
-      << "Every method: the same batches, the best of the rates";
-  for (const double rate : rates) std::cout << ' ' << number(rate);
-  std::cout << ", then " << starts << " starts\n(mean, +- half the range).\n\n";
+std::vector<Weight> weigh_file(const std::filesystem::path& path) {
+  std::vector<Weight> weights;
+  for_each_attention_matrix(path, [&](const std::string& name, const Matrix& W) {
+    if (W.rows() * W.cols() > 1 << 20) std::cerr << "rank of " << name << '\n';
+    weights.push_back(weigh(name, W));
+  });
+  return weights;
+}
+
+Results describe(const Job& job, const Options& options) {
+  Results results;
+  results.title = job.title;
+  results.base_name = job.base_name;
+  results.target_name = job.target_name;
+  results.input_name = job.input_name;
+  results.training_tokens = job.training.X.cols();
+  results.held_out_tokens = job.held_out.X.cols();
+  results.rank = options.rank;
+  results.plan = {options.steps, options.seed};
+  const Matrix missing = job.training.target - job.W0 * job.training.X;
+  results.floor = beyond_rank(missing, options.rank) / job.training.energy;
+  results.floor_alone = beyond_rank(job.training.target, options.rank) / job.training.energy;
+  return results;
+}
+
+/// A layer of this size has little work to share, and sharing waits where the machine is busy.
+void use_one_thread() {
+#ifdef _OPENMP
+  omp_set_num_threads(1);
+#endif
+#ifdef __GNUC__
+  if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
+#endif
 }
 
 int run(const Options& options) {
+  use_one_thread();
   const auto begin = std::chrono::steady_clock::now();
+  const Job job = load_job(options.data, options.job);
+  if (options.rank > job.W0.rows()) {
+    throw lorma::Error("--rank: expected at most " + std::to_string(job.W0.rows()) + ", got " +
+                       std::to_string(options.rank));
+  }
   std::error_code failed;
   std::filesystem::create_directories(options.out, failed);
   if (failed) throw lorma::Error("cannot make " + options.out.string() + ": " + failed.message());
 
-  const lorma::SafetensorsFile file(options.data);
-  Results results;
-  results.job = load_job(file, options.job);
-  results.rank = options.rank;
-  results.plan = {options.steps, options.seed};
-  if (options.rank > results.job.W0.rows()) {
-    throw lorma::ShapeError("--rank: expected at most " + std::to_string(results.job.W0.rows()) +
-                            ", got " + std::to_string(options.rank));
+  const std::vector<Weight> weights = weigh_file(options.data);
+  print_weights(std::cout, weights);
+  const std::string model = options.model.filename().string();
+  std::vector<Weight> model_weights;
+  if (!model.empty()) {
+    model_weights = weigh_file(options.model);
+    std::cout << model << ": " << model_weights.size() << " attention matrices\n";
+    print_weights(std::cout, model_weights);
   }
 
-  results.weights = attention_weights(file);
-  print_weights(std::cout, results.weights);
-  if (!options.model.empty()) {
-    const lorma::SafetensorsFile model(options.model);
-    results.model = options.model.filename().string();
-    results.model_weights = attention_weights(model);
-    std::cout << results.model << ": " << results.model_weights.size() << " attention matrices\n";
-    print_weights(std::cout, results.model_weights);
-  }
-
-  results.floor = least_error(results.job, options.rank);
-  print_job(results);
+  Results results = describe(job, options);
+  print_job(std::cout, results);
   std::cout.flush();
   {
-    Progress progress(4 * static_cast<int>(std::size(rates) + starts - 1));
-    const Job& job = results.job;
-    const Plan& plan = results.plan;
-    const Index rank = options.rank;
-    results.methods.push_back(try_lora(job, rank, plan, progress));
-    results.methods.push_back(try_lorma<lorma::None>("None", job, rank, plan, progress));
-    results.methods.push_back(try_lorma<lorma::Identity>("LoRMA+", job, rank, plan, progress));
-    results.methods.push_back(
-        try_lorma<lorma::CyclicPermutation>("LoRMA_pi", job, rank, plan, progress));
+    constexpr Kind kinds[] = {Kind::lora, Kind::none, Kind::identity, Kind::cyclic_permutation};
+    Progress progress(static_cast<int>(std::size(kinds) * (std::size(rates) + starts - 1)));
+    for (const Kind kind : kinds) {
+      const Trained trained = train(kind, job, options.rank, results.plan, progress);
+      Method method;
+      method.name = name_of(kind);
+      method.fits = trained.fits;
+      study_ranks(trained, job, method);
+      check_merging(trained, job, method);
+      results.methods.push_back(std::move(method));
+    }
   }
 
   print_table(std::cout, results);
   print_checks(std::cout, results);
   for (const std::string& line : verdicts(results)) std::cout << line << '\n';
-  write(options.out / "loss.svg", LossPlot(results).svg());
-  write(options.out / "demo.json", to_json(results).dump(2) + "\n");
+  write(options.out / "loss.svg", loss_plot(results));
+  write(options.out / "demo.json", json_report(results, weights, model, model_weights));
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   std::cout << "\nWrote " << (options.out / "loss.svg").string() << " and "
-            << (options.out / "demo.json").string() << ". " << fixed(seconds.count(), 0)
-            << " s in all.\n";
+            << (options.out / "demo.json").string() << "; " << fixed(seconds.count(), 0)
+            << " s in all. The other job: --job "
+            << (options.job == JobKind::layer ? "quantized" : "layer") << ".\n";
 
   bool passed = true;
   for (const Method& m : results.methods) {
-    if (!m.passed()) {
-      std::cerr << "lorma_demo: " << m.name << " failed its merge or unmerge check\n";
-      passed = false;
-    }
+    if (m.passed()) continue;
+    std::cerr << "lorma_demo: " << m.name << " failed its merge or unmerge check\n";
+    passed = false;
   }
   return passed ? 0 : 1;
 }

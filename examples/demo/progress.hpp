@@ -2,8 +2,7 @@
 #ifndef LORMA_EXAMPLES_DEMO_PROGRESS_HPP
 #define LORMA_EXAMPLES_DEMO_PROGRESS_HPP
 
-/// Progress on stderr: one line that is rewritten on a terminal, a line a run elsewhere. And the
-/// ways numbers are written.
+/// Progress on stderr: one line that is rewritten on a terminal, a line a run elsewhere.
 
 #include <unistd.h>
 
@@ -11,27 +10,6 @@
 #include <string>
 
 namespace demo {
-
-/// Shortest of %g.
-inline std::string number(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
-/// With so many digits after the point.
-inline std::string fixed(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
-/// Like 3.1e-07.
-inline std::string scientific(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1e", value);
-  return text;
-}
 
 class Progress {
  public:

@@ -1,11 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LORMA_EXAMPLES_DEMO_LOSS_PLOT_HPP
-#define LORMA_EXAMPLES_DEMO_LOSS_PLOT_HPP
-
-/// The training curves as an SVG: mean over starts, a band from the least to the largest, log
-/// error over steps. Colours are of Okabe and Ito's set, told apart by the colour-blind; dashes
-/// tell the curves apart in grey.
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -14,9 +7,13 @@
 #include <vector>
 
 #include "report.hpp"
+#include "text.hpp"
 
 namespace demo {
+namespace {
 
+/// Colours are of the set of Okabe and Ito, darkened for text: the colour-blind tell them apart;
+/// dashes tell the curves apart in grey.
 class LossPlot {
  public:
   explicit LossPlot(const Results& results) : results_(results) {
@@ -41,7 +38,7 @@ class LossPlot {
          << "\" font-family=\"Helvetica, Arial, sans-serif\" font-size=\"14\" role=\"img\">\n"
          << "<title>Training error over steps of Adam, by method</title>\n"
          << "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n";
-    text(left, 28, "start", "#222222", "all-MiniLM-L6-v2, " + results_.job.title, 17);
+    text(left, 28, "start", "#222222", "all-MiniLM-L6-v2: " + results_.title, 17);
     text(left, 50, "start", "#555555",
          "rank " + std::to_string(results_.rank) + ", " +
              std::to_string(results_.methods.front().parameters) +
@@ -57,8 +54,8 @@ class LossPlot {
   }
 
  private:
-  static constexpr double width = 900, height = 560;
-  static constexpr double left = 78, right = 740, top = 74, bottom = 496;
+  static constexpr double width = 900, height = 580;
+  static constexpr double left = 78, right = 740, top = 100, bottom = 516;
   struct Style {
     const char* colour;
     const char* dash;
@@ -179,18 +176,20 @@ class LossPlot {
       const Method& m = results_.methods[place.index];
       const char* colour = styles[place.index % styles.size()].colour;
       line(right + 2, y(end_error(m).mean), right + 13, place.at, colour);
-      text(right + 17, place.at + 5, "start", colour, m.name + "  " + fixed(end_error(m).mean, 3));
+      text(right + 17, place.at + 5, "start", colour,
+           m.name + "  " + significant(end_error(m).mean));
     }
   }
 
+  /// In a row above the plot, where no curve can be.
   void legend() {
-    const double at_x = right - 250;
-    double at_y = top + 22;
-    for (std::size_t i = 0; i < results_.methods.size(); ++i, at_y += 22) {
+    double at_x = left;
+    for (std::size_t i = 0; i < results_.methods.size(); ++i, at_x += 178) {
       const Style& style = styles[i % styles.size()];
-      line(at_x, at_y - 5, at_x + 44, at_y - 5, style.colour, style.dash, 2.4);
-      text(at_x + 54, at_y, "start", "#222222",
-           results_.methods[i].name + ", rate " + number(results_.methods[i].fits.runs[0].rate));
+      line(at_x, top - 25, at_x + 34, top - 25, style.colour, style.dash, 2.4);
+      text(at_x + 42, top - 20, "start", "#222222",
+           results_.methods[i].name + ", rate " + number(results_.methods[i].fits.runs[0].rate),
+           13);
     }
   }
 
@@ -200,6 +199,10 @@ class LossPlot {
   double most_ = 1;
 };
 
-}  // namespace demo
+}  // namespace
 
-#endif
+std::string loss_plot(const Results& results) {
+  return LossPlot(results).svg();
+}
+
+}  // namespace demo
