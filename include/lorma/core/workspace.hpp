@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -70,10 +71,13 @@ class Workspace {
     return {data, rows, cols, order == StorageOrder::ColMajor ? rows : cols, order};
   }
 
-  /// Uninitialized array, aligned to 64 bytes.
+  /// Uninitialized array, aligned to 64 bytes. Throws std::bad_alloc.
   template <typename T>
   T* take_array(Index count) {
     static_assert(std::is_trivially_destructible_v<T>, "scratch holds plain numbers");
+    if (count < 0 || count > max_bytes / static_cast<Index>(sizeof(T))) {
+      throw std::bad_array_new_length();
+    }
     return reinterpret_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
   }
 
@@ -101,6 +105,8 @@ class Workspace {
     std::unique_ptr<std::byte, Free> data;
     std::size_t size = 0;
   };
+
+  static constexpr Index max_bytes = std::numeric_limits<Index>::max() - Index(alignment);
 
   static std::size_t padded(std::size_t bytes) {
     return (bytes + alignment - 1) / alignment * alignment;
