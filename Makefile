@@ -19,12 +19,14 @@ test: ## configure, build and pass every test
 	cmake --build --preset test --parallel $(JOBS)
 	ctest --preset test --parallel $(JOBS)
 
-bench: ## the benchmarks, into out/bench
+bench: ## the benchmarks, into docs/benchmarks.md
 	@tools/setup.sh
 	cmake --preset bench
 	cmake --build --preset bench --parallel $(JOBS)
 	benchmarks/run.sh build/bench/benchmarks out/bench
+	benchmarks/report.py out/bench docs
 
 compile-time: ## what including lorma costs, into docs/benchmarks.md
 	@tools/setup.sh
-	benchmarks/compile_time.sh
+	benchmarks/compile_time.sh out/bench
+	benchmarks/report.py out/bench docs

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What `#include <lorma/lorma.hpp>` costs beside `#include <Eigen/Dense>`: medians of 5, written into
-# docs/benchmarks.md between its markers.
+# compile_time.sh OUT_DIR: what `#include <lorma/lorma.hpp>` costs beside `#include <Eigen/Dense>`,
+# medians of 5 in milliseconds, into OUT_DIR/compile_time.json.
 set -euo pipefail
+out=$1
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
 cd "$(dirname "$0")/.."
 compiler=${CXX:-g++}
 eigen=${EIGEN_DIR:-/usr/include/eigen3}
@@ -22,20 +25,10 @@ int main() {}" >"$work/t.cpp"
 }
 
 {
-  echo "$("$compiler" --version | head -1); medians of 5, milliseconds."
-  echo
-  echo "| flags | \`<Eigen/Dense>\` | \`<lorma/lorma.hpp>\` | ratio |"
-  echo "|---|---|---|---|"
-  for level in -O0 -O2; do
-    e=$(median_of_5 Eigen/Dense "$level")
-    l=$(median_of_5 lorma/lorma.hpp "$level")
-    echo "| \`$level\` | $e | $l | $(awk "BEGIN{printf \"%.2f\", $l / $e}") |"
+  echo "{\"compiler\": \"$("$compiler" --version | head -1)\""
+  for level in O0 O2; do
+    echo ", \"$level\": {\"eigen\": $(median_of_5 Eigen/Dense -$level), \"lorma\": $(median_of_5 lorma/lorma.hpp -$level)}"
   done
-} >"$work/table"
-cat "$work/table"
-awk -v table="$work/table" '
-  /<!-- compile-time:begin -->/ { print; while ((getline line < table) > 0) print line; skip = 1 }
-  /<!-- compile-time:end -->/ { skip = 0 }
-  !skip && !/<!-- compile-time:begin -->/ { print }
-' docs/benchmarks.md >"$work/page"
-cp "$work/page" docs/benchmarks.md
+  echo "}"
+} >"$out/compile_time.json"
+cat "$out/compile_time.json"

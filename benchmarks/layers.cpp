@@ -1,85 +1,91 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer, forward and backward, beside the frozen layer alone and LoRA, in one process: square
-// layers of width n, float, b = 256 tokens, rank 8.
+// One layer, every peer, every shape: bench_layers --benchmark_filter='training/.*b:256/r:8'
 
 #include <benchmark/benchmark.h>
 
-#include <lorma/lorma.hpp>
+#include <algorithm>
+#include <iostream>
+#include <set>
+#include <tuple>
+
+#include "peers.hpp"
+#include "threads.hpp"
 
 namespace {
 
-using lorma::Index;
-using Matrix = lorma::Matrix<float>;
+using bench::Index;
+using bench::Peer;
+using bench::Sizes;
 
-constexpr Index tokens = 256;
-constexpr Index rank = 8;
-
-struct Layer {
-  explicit Layer(Index n)
-      : W0(Matrix::Random(n, n)), X(Matrix::Random(n, tokens)), G(Matrix::Random(n, tokens)) {}
-  Matrix W0, X, G;
+struct Job {
+  const char* name;
+  void (*Peer::*run)(benchmark::State&, Sizes);
 };
 
-void Frozen(benchmark::State& state) {
-  const Layer l(state.range(0));
-  Matrix H(l.G.rows(), tokens);
-  Matrix dX(l.X.rows(), tokens);
-  for (auto _ : state) {
-    H.noalias() = l.W0 * l.X;
-    dX.noalias() = l.W0.transpose() * l.G;
-    benchmark::DoNotOptimize(H.data());
-    benchmark::DoNotOptimize(dX.data());
+/// Widths of RoBERTa base and large (GPT-2 medium), Gemma 2B, LLaMA 3 8B.
+std::vector<Sizes> cases() {
+  std::vector<Sizes> all;
+  for (const auto& [d, k] : {std::pair<Index, Index>{768, 768},
+                             {1024, 1024},
+                             {2048, 2048},
+                             {4096, 4096},
+                             {1024, 4096},
+                             {2048, 16384},
+                             {16384, 2048},
+                             {4096, 14336},
+                             {14336, 4096}}) {
+    all.push_back({d, k, 256, 8});
   }
+  for (const Index n : {256, 384, 512, 1536, 3072}) all.push_back({n, n, 256, 8});
+  for (const Index r : {1, 4, 8, 16, 32, 64}) all.push_back({1024, 1024, 256, r});
+  for (const Index b : {1, 32, 2048}) all.push_back({1024, 1024, b, 8});
+  for (const Index b : {1, 32}) all.push_back({4096, 4096, b, 8});
+  std::set<std::tuple<Index, Index, Index, Index>> seen;
+  std::vector<Sizes> once;
+  for (const Sizes& s : all) {
+    if (seen.insert({s.d, s.k, s.b, s.r}).second) once.push_back(s);
+  }
+  return once;
 }
 
-void LoRA(benchmark::State& state) {
-  const Index n = state.range(0);
-  const Layer l(n);
-  const Matrix A = Matrix::Random(rank, n);
-  const Matrix B = Matrix::Random(n, rank);
-  Matrix H(n, tokens), dX(n, tokens), dA(rank, n), dB(n, rank), U(rank, tokens), V(rank, tokens);
-  for (auto _ : state) {
-    H.noalias() = l.W0 * l.X;
-    U.noalias() = A * l.X;
-    H.noalias() += B * U;
-    dX.noalias() = l.W0.transpose() * l.G;
-    V.noalias() = B.transpose() * l.G;
-    dX.noalias() += A.transpose() * V;
-    dA.noalias() = V * l.X.transpose();
-    dB.noalias() = l.G * U.transpose();
-    benchmark::DoNotOptimize(dX.data());
+void add(const Peer& peer) {
+  constexpr Job jobs[] = {{"forward", &Peer::forward},
+                          {"training", &Peer::training},
+                          {"merge", &Peer::merge},
+                          {"unmerge", &Peer::unmerge}};
+  for (const Sizes& s : cases()) {
+    if (s.d > peer.largest) continue;
+    for (const Job& job : jobs) {
+      const auto run = peer.*job.run;
+      if (run == nullptr) continue;
+      const bool weight_alone = job.run == &Peer::merge || job.run == &Peer::unmerge;
+      if (weight_alone && s.b != 256) continue;
+      if (job.run == &Peer::unmerge && s.d > peer.largest_unmerge) continue;
+      const std::string name = peer.name + "/" + job.name + "/d:" + std::to_string(s.d) +
+                               "/k:" + std::to_string(s.k) + "/b:" + std::to_string(s.b) +
+                               "/r:" + std::to_string(s.r);
+      benchmark::RegisterBenchmark(name.c_str(),
+                                   [run, s](benchmark::State& state) { run(state, s); })
+          ->Unit(benchmark::kMillisecond)
+          ->UseRealTime();
+    }
   }
 }
-
-template <typename Adapter>
-void Adapted(benchmark::State& state) {
-  const Index n = state.range(0);
-  const Layer l(n);
-  Adapter adapter(n, rank, 8.0F);
-  adapter.A().setRandom();
-  adapter.B().setRandom();
-  lorma::Tape<Adapter> tape;
-  typename Adapter::Gradients g;
-  Matrix H(n, tokens);
-  for (auto _ : state) {
-    adapter.forward_into(H, l.W0, l.X, tape);
-    adapter.backward_into(g, l.W0, l.G, tape);
-    benchmark::DoNotOptimize(g.dX.data());
-  }
-}
-
-using Plus = lorma::Adapter<float, lorma::Identity>;
-using Pi = lorma::Adapter<float, lorma::CyclicPermutation, lorma::ActivationFirst<lorma::Spectral>>;
-using PiDense =
-    lorma::Adapter<float, lorma::CyclicPermutation, lorma::ActivationFirst<lorma::Dense>>;
-using PlusWeightFirst = lorma::Adapter<float, lorma::Identity, lorma::WeightFirst<lorma::Dense>>;
-
-#define LORMA_WIDTHS ->Arg(768)->Arg(1024)->Arg(2048)->Arg(4096)->Unit(benchmark::kMillisecond)
-BENCHMARK(Frozen) LORMA_WIDTHS;
-BENCHMARK(LoRA) LORMA_WIDTHS;
-BENCHMARK(Adapted<Plus>)->Name("LoRMA+") LORMA_WIDTHS;
-BENCHMARK(Adapted<Pi>)->Name("LoRMA_pi") LORMA_WIDTHS;
-BENCHMARK(Adapted<PiDense>)->Name("LoRMA_pi/dense") LORMA_WIDTHS;
-BENCHMARK(Adapted<PlusWeightFirst>)->Name("LoRMA+/weight_first") LORMA_WIDTHS;
 
 }  // namespace
+
+int main(int argc, char** argv) {
+  for (const auto& peers :
+       {bench::frozen_peers(), bench::lorma_peers(), bench::published_eigen_peers(),
+#ifdef LORMA_BENCH_TORCH
+        bench::published_torch_peers(),
+#endif
+        std::vector<Peer>{}}) {
+    for (const Peer& peer : peers) add(peer);
+  }
+  bench::use_threads_of_environment();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

@@ -7,7 +7,7 @@
 #include <lorma/backend/eigen_cpu.hpp>
 #include <vector>
 
-#include "support/random_matrices.hpp"
+#include "../support/random_matrices.hpp"
 
 using lorma::EigenCpu;
 using lorma::Index;
@@ -58,26 +58,45 @@ struct Framed {
   MatrixView<T> view;
 };
 
-/// Largest excess of |C - (alpha A B + beta C0)| over (k + 3) eps of the sum of magnitudes.
+/// alpha A B + beta C0, and what its rounding may come to: (k + 3) eps of the sums of magnitudes.
+template <typename S>
+struct Product {
+  template <typename MA>
+  Product(S alpha, const MA& A, const Matrix<S>& B, S beta, const Matrix<S>& C0)
+      : value(A.rows(), B.cols()), bound(A.rows(), B.cols()) {
+    for (Index j = 0; j < value.cols(); ++j) {
+      for (Index i = 0; i < value.rows(); ++i) {
+        long double sum = beta == S(0) ? 0.0L : static_cast<long double>(beta) * C0(i, j);
+        long double magnitude = std::abs(sum);
+        for (Index k = 0; k < A.cols(); ++k) {
+          const long double term = static_cast<long double>(alpha) *
+                                   static_cast<long double>(A(i, k)) *
+                                   static_cast<long double>(B(k, j));
+          sum += term;
+          magnitude += std::abs(term);
+        }
+        value(i, j) = sum;
+        bound(i, j) = static_cast<long double>(eps<S>) * (A.cols() + 3) * magnitude;
+      }
+    }
+  }
+  bool is(const MatrixView<S>& C) const {
+    for (Index j = 0; j < C.cols; ++j) {
+      for (Index i = 0; i < C.rows; ++i) {
+        if (!(std::abs(static_cast<long double>(C(i, j)) - value(i, j)) <= bound(i, j))) {
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+  Matrix<long double> value, bound;
+};
+
 template <typename S, typename MA>
 bool is_product(const MatrixView<S>& C, S alpha, const MA& A, const Matrix<S>& B, S beta,
                 const Matrix<S>& C0) {
-  for (Index j = 0; j < C.cols; ++j) {
-    for (Index i = 0; i < C.rows; ++i) {
-      long double sum = beta == S(0) ? 0.0L : static_cast<long double>(beta) * C0(i, j);
-      long double magnitude = std::abs(sum);
-      for (Index k = 0; k < A.cols(); ++k) {
-        const long double term = static_cast<long double>(alpha) *
-                                 static_cast<long double>(A(i, k)) *
-                                 static_cast<long double>(B(k, j));
-        sum += term;
-        magnitude += std::abs(term);
-      }
-      const long double bound = static_cast<long double>(eps<S>) * (A.cols() + 3) * magnitude;
-      if (!(std::abs(static_cast<long double>(C(i, j)) - sum) <= bound)) return false;
-    }
-  }
-  return true;
+  return Product<S>(alpha, A, B, beta, C0).is(C);
 }
 
 struct Sizes {
@@ -92,6 +111,7 @@ void check_product(const Sizes& size, S alpha, S beta) {
   const Matrix<S> a = random_matrix<S>(size.m, size.k, 1);
   const Matrix<S> b = random_matrix<S>(size.k, size.n, 2);
   const Matrix<S> c = random_matrix<S>(size.m, size.n, 3);
+  const Product<S> expected(alpha, a, b, beta, c);
   const S nan = std::numeric_limits<S>::quiet_NaN();
   Workspace workspace;
   for (const auto order_A : orders) {
@@ -107,7 +127,7 @@ void check_product(const Sizes& size, S alpha, S beta) {
           C.set(c);
           if (beta == S(0)) C.set(Matrix<S>::Constant(size.m, size.n, nan));
           EigenCpu::gemm(workspace, alpha, as_const(A.view), as_const(B.view), beta, C.view);
-          CHECK(is_product(C.view, alpha, a, b, beta, c));
+          CHECK(expected.is(C.view));
           CHECK(C.frame_untouched());
         }
       }
@@ -136,7 +156,7 @@ TEST_CASE_TEMPLATE("every order, gap and edge size", S, float, double) {
 }
 
 TEST_CASE_TEMPLATE("sizes large enough for several threads", S, float, double) {
-  check_product<S>({301, 143, 211}, S(1), S(0));
+  check_product<S>({301, 143, 111}, S(1), S(0));
   check_product<S>({143, 301, 97}, S(1), S(1));
 }
 
@@ -186,7 +206,7 @@ TEST_CASE_TEMPLATE("the turned view of LoRMA_pi is an ordinary operand", S, floa
 TEST_CASE_TEMPLATE("half and bfloat16 are converted by panels and summed in float", T, Eigen::half,
                    Eigen::bfloat16) {
   Workspace workspace;
-  for (const Sizes& size : {Sizes{5, 7, 3}, {37, 1, 29}, {40, 9, 20000}, {1, 3, 8}}) {
+  for (const Sizes& size : {Sizes{5, 7, 3}, {37, 1, 29}, {40, 3, 20000}, {1, 3, 8}}) {
     const Matrix<T> a = random_matrix<float>(size.m, size.k, 1).template cast<T>();
     const Matrix<float> b = random_matrix<float>(size.k, size.n, 2);
     const Matrix<float> c = random_matrix<float>(size.m, size.n, 3);

@@ -9,7 +9,7 @@
 #include <lorma/inflation/identity.hpp>
 #include <lorma/inflation/none.hpp>
 
-#include "support/random_matrices.hpp"
+#include "../support/random_matrices.hpp"
 
 using lorma::CyclicPermutation;
 using lorma::EigenCpu;

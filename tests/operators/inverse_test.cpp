@@ -8,7 +8,7 @@
 #include <lorma/inflation/none.hpp>
 #include <lorma/operators/inverse.hpp>
 
-#include "support/random_matrices.hpp"
+#include "../support/random_matrices.hpp"
 
 using lorma::Factors;
 using lorma::Identity;

@@ -9,7 +9,7 @@
 #include <lorma/operators/factored.hpp>
 #include <lorma/operators/spectral.hpp>
 
-#include "support/random_matrices.hpp"
+#include "../support/random_matrices.hpp"
 
 using lorma::EigenCpu;
 using lorma::Factors;

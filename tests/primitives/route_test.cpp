@@ -5,7 +5,7 @@
 
 #include <lorma/lorma.hpp>
 
-#include "support/random_matrices.hpp"
+#include "../support/random_matrices.hpp"
 
 using namespace lorma;
 using lorma_tests::random_matrix;

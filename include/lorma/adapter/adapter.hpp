@@ -123,6 +123,12 @@ class Adapter {
   auto merge(const W0& w0, Finiteness finiteness = Finiteness::unchecked) const {
     return lorma::merge<Inflation, Order, Side, Backend>(factors(), w0, finiteness);
   }
+  /// Into the caller's matrix, of any storage order, which may have another scalar than W0.
+  template <typename Out, typename W0>
+  void merge_into(Out&& out, const W0& w0, Workspace& workspace,
+                  Finiteness finiteness = Finiteness::unchecked) const {
+    lorma::merge_into<Inflation, Order, Side, Backend>(out, factors(), w0, workspace, finiteness);
+  }
   /// W0 becomes W; nothing is written when something is refused.
   template <typename W>
   void merge_in_place(W&& w, Finiteness finiteness = Finiteness::unchecked) const {

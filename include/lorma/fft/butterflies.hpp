@@ -2,7 +2,7 @@
 #ifndef LORMA_FFT_BUTTERFLIES_HPP
 #define LORMA_FFT_BUTTERFLIES_HPP
 
-/// Discrete Fourier transforms of length 2, 3, 4, 5, 7 and 8, in place on registers.
+/// Discrete Fourier transforms of length 1 to 5, 7, 8 and 16, in place on registers.
 ///
 /// y_j = sum_k x_k exp(-+ 2 pi i j k / R); the upper sign forward, the lower inverse, no scaling.
 /// Odd lengths pair x_k with x_{R-k}: half the multiplications of the definition.
@@ -15,9 +15,15 @@ template <int R, bool Inverse>
 struct Butterfly;
 
 template <bool Inverse>
+struct Butterfly<1, Inverse> {
+  template <typename S, typename C>
+  LORMA_INLINE static void apply(C*) {}
+};
+
+template <bool Inverse>
 struct Butterfly<2, Inverse> {
   template <typename S, typename C>
-  static void apply(C* x) {
+  LORMA_INLINE static void apply(C* x) {
     const C a = x[0];
     x[0] = a + x[1];
     x[1] = a - x[1];
@@ -27,7 +33,7 @@ struct Butterfly<2, Inverse> {
 template <bool Inverse>
 struct Butterfly<4, Inverse> {
   template <typename S, typename C>
-  static void apply(C* x) {
+  LORMA_INLINE static void apply(C* x) {
     const C a = x[0] + x[2];
     const C b = x[0] - x[2];
     const C c = x[1] + x[3];
@@ -42,7 +48,7 @@ struct Butterfly<4, Inverse> {
 template <bool Inverse>
 struct Butterfly<8, Inverse> {
   template <typename S, typename C>
-  static void apply(C* x) {
+  LORMA_INLINE static void apply(C* x) {
     C even[4] = {x[0], x[2], x[4], x[6]};
     C odd[4] = {x[1], x[3], x[5], x[7]};
     Butterfly<4, Inverse>::template apply<S>(even);
@@ -53,9 +59,48 @@ struct Butterfly<8, Inverse> {
     odd[1] = scaled(odd[1] + t1, root_half);
     odd[2] = turned<Inverse>(odd[2]);
     odd[3] = scaled(t3 - odd[3], root_half);
+    LORMA_UNROLL
     for (int j = 0; j < 4; ++j) {
       x[j] = even[j] + odd[j];
       x[j + 4] = even[j] - odd[j];
+    }
+  }
+};
+
+template <bool Inverse>
+struct Butterfly<16, Inverse> {
+  template <typename S, typename C>
+  LORMA_INLINE static void apply(C* x) {
+    // cos and sin of 2 pi j k / 16, for j, k of 1 to 3
+    constexpr S c1 = S(0.92387953251128675612818318939678828682L);
+    constexpr S s1 = S(0.38268343236508977172845998403039886676L);
+    constexpr S h = S(0.70710678118654752440084436210484903928L);
+    constexpr ComplexScalar<S> w[4][4] = {{{1, 0}, {1, 0}, {1, 0}, {1, 0}},
+                                          {{1, 0}, {c1, -s1}, {h, -h}, {s1, -c1}},
+                                          {{1, 0}, {h, -h}, {0, -1}, {-h, -h}},
+                                          {{1, 0}, {s1, -c1}, {-h, -h}, {-c1, s1}}};
+    C y[4][4];
+    LORMA_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      C column[4] = {x[j], x[j + 4], x[j + 8], x[j + 12]};
+      Butterfly<4, Inverse>::template apply<S>(column);
+      y[0][j] = column[0];
+      LORMA_UNROLL
+      for (int k = 1; k < 4; ++k) {
+        if (j == 0) {
+          y[k][j] = column[k];
+        } else if (j * k == 4) {
+          y[k][j] = turned<Inverse>(column[k]);
+        } else {
+          y[k][j] = Inverse ? multiply_conjugate(column[k], w[k][j]) : multiply(column[k], w[k][j]);
+        }
+      }
+    }
+    LORMA_UNROLL
+    for (int k = 0; k < 4; ++k) {
+      Butterfly<4, Inverse>::template apply<S>(y[k]);
+      LORMA_UNROLL
+      for (int j = 0; j < 4; ++j) x[k + 4 * j] = y[k][j];
     }
   }
 };
@@ -88,11 +133,12 @@ struct OddRoots<7> {
 template <int R, bool Inverse>
 struct OddButterfly {
   template <typename S, typename C>
-  static void apply(C* x) {
+  LORMA_INLINE static void apply(C* x) {
     constexpr int half = R / 2;
     C sum[half + 1];
     C difference[half + 1];
     C total = x[0];
+    LORMA_UNROLL
     for (int k = 1; k <= half; ++k) {
       sum[k] = x[k] + x[R - k];
       difference[k] = turned<Inverse>(x[k] - x[R - k]);
@@ -100,10 +146,12 @@ struct OddButterfly {
     }
     C y[R];
     y[0] = total;
+    LORMA_UNROLL
     for (int j = 1; j <= half; ++j) {
       C even = x[0];
       C odd = scaled(difference[1], S(sine_of(j)));
       even = even + scaled(sum[1], S(cosine_of(j)));
+      LORMA_UNROLL
       for (int k = 2; k <= half; ++k) {
         even = even + scaled(sum[k], S(cosine_of(j * k)));
         odd = odd + scaled(difference[k], S(sine_of(j * k)));
@@ -111,6 +159,7 @@ struct OddButterfly {
       y[j] = even + odd;
       y[R - j] = even - odd;
     }
+    LORMA_UNROLL
     for (int j = 0; j < R; ++j) x[j] = y[j];
   }
 

@@ -2,11 +2,11 @@
 #ifndef LORMA_FFT_LANES_HPP
 #define LORMA_FFT_LANES_HPP
 
-/// The unit of the transforms: a few complex numbers side by side, one of each of several signals.
+/// The unit of the transforms: W complex numbers side by side in two SIMD registers.
 ///
-/// Signals are transformed in lanes of a SIMD register, so a butterfly is the textbook's formula on
-/// whole registers and needs no shuffle. Two real columns make one complex signal: the products of
-/// docs/mathematics.md are real-linear, so both come out apart at the end without unpacking.
+/// A signal x of length N lies as N / W such lanes, element i of lane j being x(W i + j): memory
+/// order. Each lane then holds every W-th sample, a butterfly over lanes is the textbook's formula
+/// on whole registers, and only the last pass (fft/lane_pass.hpp) crosses lanes.
 
 #include <Eigen/Core>
 #include <cstring>
@@ -38,6 +38,23 @@ struct LaneType {
 };
 #endif
 
+/// Before a loop of a constant few rounds over registers: without it GCC keeps them in memory at
+/// -O2.
+#if defined(__clang__)
+#define LORMA_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define LORMA_UNROLL _Pragma("GCC unroll 16")
+#else
+#define LORMA_UNROLL
+#endif
+
+/// Before a function that must not cost a call between registers.
+#if defined(__GNUC__)
+#define LORMA_INLINE [[gnu::always_inline]] inline
+#else
+#define LORMA_INLINE inline
+#endif
+
 template <typename S>
 using Lanes = typename LaneType<S, lane_count<S>>::type;
 
@@ -50,16 +67,6 @@ Lanes<S> load_lanes(const S* from) {
 template <typename S>
 void store_lanes(S* to, const Lanes<S>& v) {
   std::memcpy(to, &v, sizeof v);
-}
-
-/// Sum over the lanes.
-template <typename S>
-S sum_of_lanes(const Lanes<S>& v) {
-  S parts[lane_count<S>];
-  std::memcpy(parts, &v, sizeof v);
-  S sum = parts[0];
-  for (int l = 1; l < lane_count<S>; ++l) sum += parts[l];
-  return sum;
 }
 
 /// One complex number in each lane.
@@ -87,7 +94,15 @@ template <typename S>
 ComplexLanes<S> multiply(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
   return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
 }
+template <typename S>
+ComplexLanes<S> multiply(const ComplexLanes<S>& a, const ComplexLanes<S>& w) {
+  return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
+}
 /// a conj(w)
+template <typename S>
+ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexLanes<S>& w) {
+  return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
+}
 template <typename S>
 ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
   return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};

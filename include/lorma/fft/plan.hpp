@@ -2,12 +2,9 @@
 #ifndef LORMA_FFT_PLAN_HPP
 #define LORMA_FFT_PLAN_HPP
 
-/// Lengths, factors and roots of unity of the transforms; made once, shared by all threads.
+/// Lengths, factors and roots of unity of the transforms.
 
 #include <cmath>
-#include <list>
-#include <memory>
-#include <mutex>
 #include <numbers>
 #include <vector>
 
@@ -23,19 +20,25 @@ constexpr bool is_smooth(Index n) {
   return n == 1;
 }
 
-/// Length of the transforms that carry a circular correlation of length n: n itself when smooth,
-/// else the next smooth length that holds 2n - 1, where the signal is laid out periodically.
-inline Index transform_length(Index n) {
-  if (is_smooth(n)) return n;
-  Index length = 2 * n - 1;
-  while (!is_smooth(length)) ++length;
+/// Length of the transforms that carry a circular correlation of length n: n itself when it is
+/// smooth and fills the lanes, else the next such length that holds 2n - 1, where the signal is
+/// laid out periodically.
+template <typename S>
+Index transform_length(Index n) {
+  constexpr Index W = lane_count<S>;
+  if (n % W == 0 && is_smooth(n)) return n;
+  Index length = (2 * n - 1 + W - 1) / W * W;
+  while (!is_smooth(length)) length += W;
   return length;
 }
 
-/// A Stockham plan for a smooth length: passes of radix 8, 4, 2, 3, 5, 7.
+/// Plan for a smooth length N = W L: Stockham passes of radix 8, 4, 2, 3, 5, 7 for the L of each
+/// lane, then one of radix W across lanes.
 template <typename S>
 class FftPlan {
  public:
+  static constexpr Index W = lane_count<S>;
+
   struct Pass {
     int radix;
     Index m;                                 ///< butterflies of different twiddle
@@ -43,72 +46,72 @@ class FftPlan {
     std::vector<ComplexScalar<S>> twiddles;  ///< (radix - 1) for each of m, forward
   };
 
+  /// `length` is smooth and a multiple of W.
   explicit FftPlan(Index length) : length_(length) {
-    std::vector<int> radices;
-    Index rest = length;
-    for (const int p : {7, 5, 3}) {
-      while (rest % p == 0) {
-        radices.push_back(p);
-        rest /= p;
-      }
-    }
-    int twos = 0;
-    while (rest % 2 == 0) {
-      ++twos;
-      rest /= 2;
-    }
-    while (twos >= 3 && twos != 4) {
-      radices.push_back(8);
-      twos -= 3;
-    }
-    for (; twos >= 2; twos -= 2) radices.push_back(4);
-    if (twos == 1) radices.push_back(2);
-    if (radices.empty()) radices.push_back(1);
-
-    Index remaining = length;
+    Index remaining = lane_length();
     Index stride = 1;
-    for (const int radix : radices) {
+    for (const int radix : radices(remaining)) {
       Pass pass{radix, remaining / radix, stride, {}};
       for (Index p = 0; p < pass.m; ++p) {
-        for (int j = 1; j < radix; ++j) {
-          const long double angle = -2.0L * std::numbers::pi_v<long double> *
-                                    static_cast<long double>((p * j) % remaining) /
-                                    static_cast<long double>(remaining);
-          pass.twiddles.push_back(
-              {static_cast<S>(std::cos(angle)), static_cast<S>(std::sin(angle))});
-        }
+        for (int j = 1; j < radix; ++j) pass.twiddles.push_back(root(p * j, remaining));
       }
       passes_.push_back(std::move(pass));
       remaining /= radix;
       stride *= radix;
     }
-  }
-
-  Index length() const { return length_; }
-  const std::vector<Pass>& passes() const { return passes_; }
-
- private:
-  Index length_;
-  std::vector<Pass> passes_;
-};
-
-/// The plan of a length, from a cache of the last few. Safe from several threads.
-template <typename S>
-std::shared_ptr<const FftPlan<S>> fft_plan(Index length) {
-  constexpr std::size_t capacity = 32;
-  static std::mutex mutex;
-  static std::list<std::shared_ptr<const FftPlan<S>>> recent;
-  const std::lock_guard lock(mutex);
-  for (auto it = recent.begin(); it != recent.end(); ++it) {
-    if ((*it)->length() == length) {
-      recent.splice(recent.begin(), recent, it);
-      return recent.front();
+    // Lane l of block g, row j: w_N^(j f), f = W g + l; zero beyond L.
+    lane_twiddles_.resize(static_cast<std::size_t>(2 * spectrum_size() * W));
+    for (Index k = 0; k < spectrum_size(); ++k) {
+      S* to = lane_twiddles_.data() + 2 * W * k;
+      for (Index l = 0; l < W; ++l) {
+        const Index f = k / W * W + l;
+        if (f >= lane_length()) continue;
+        const ComplexScalar<S> w = root(f * (k % W), length_);
+        to[l] = w.re;
+        to[W + l] = w.im;
+      }
     }
   }
-  recent.push_front(std::make_shared<const FftPlan<S>>(length));
-  if (recent.size() > capacity) recent.pop_back();
-  return recent.front();
-}
+
+  /// N
+  Index length() const { return length_; }
+  /// L = N / W: elements of a signal.
+  Index lane_length() const { return length_ / W; }
+  /// Elements of a spectrum: L rounded up to a multiple of W.
+  Index spectrum_size() const { return (lane_length() + W - 1) / W * W; }
+  /// Elements of scratch that a transform needs.
+  Index scratch_size() const { return 2 * spectrum_size(); }
+
+  const std::vector<Pass>& passes() const { return passes_; }
+  ComplexLanes<S> lane_twiddle(Index k) const {
+    const S* from = lane_twiddles_.data() + 2 * W * k;
+    return {load_lanes<S>(from), load_lanes<S>(from + W)};
+  }
+
+ private:
+  static ComplexScalar<S> root(Index power, Index n) {
+    const long double angle = -2.0L * std::numbers::pi_v<long double> *
+                              static_cast<long double>(power % n) / static_cast<long double>(n);
+    return {static_cast<S>(std::cos(angle)), static_cast<S>(std::sin(angle))};
+  }
+
+  static std::vector<int> radices(Index rest) {
+    std::vector<int> result;
+    for (const int p : {7, 5, 3}) {
+      for (; rest % p == 0; rest /= p) result.push_back(p);
+    }
+    int twos = 0;
+    for (; rest % 2 == 0; rest /= 2) ++twos;
+    for (; twos >= 3 && twos != 4; twos -= 3) result.push_back(8);
+    for (; twos >= 2; twos -= 2) result.push_back(4);
+    if (twos == 1) result.push_back(2);
+    return result;
+  }
+
+  Index length_;
+  std::vector<Pass> passes_;
+  std::vector<S> lane_twiddles_;
+};
 
 }  // namespace lorma::inline LORMA_ABI::detail
 

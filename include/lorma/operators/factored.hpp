@@ -6,6 +6,8 @@
 ///
 /// Cost of b columns: 4 n r b flops for apply, 8 n r b more for vjp; memory r b.
 
+#include <algorithm>
+
 #include "lorma/operators/operator.hpp"
 #include "lorma/policies/evaluation.hpp"
 
@@ -23,6 +25,12 @@ class Operator<Factored, Inflation, Backend, S> {
   Operator(Workspace&, const Factors<S>& f) : f_(f) {}
 
   static Index kept_size(Index /*n*/, Index r, Index b) { return r * b; }
+
+  /// Columns to take at a time so that they are read from memory once: half a megabyte.
+  Index panel() const {
+    constexpr Index numbers = (Index(1) << 19) / Index(sizeof(S));
+    return std::max<Index>(16, numbers / f_.dim());
+  }
 
   void apply(Workspace& workspace, const MatrixView<const S>& Y, const MatrixView<S>& out,
              S* kept = nullptr) const {

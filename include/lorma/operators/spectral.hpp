@@ -6,11 +6,10 @@
 /// circular cross-correlation with a, (C(a) y)(i) = sum_m a(m) y((i + m) mod n).
 ///
 /// With F the discrete Fourier transform, C(a) y = F^-1 (conj(F a) . F y). Two real columns travel
-/// as one complex one: C(a) is real-linear, so nothing needs unpacking and odd lengths are no
-/// exception. Lengths with a prime factor above 7 use the next smooth length above 2n - 2, y laid
-/// out periodically. Cost of b columns in real transforms of length n: r + 1 for apply and for
-/// apply_adjoint, 2 r + 2 for vjp (r + 1 with what apply kept); memory O(n r) and a tile of columns
-/// a thread.
+/// as one complex one. Lengths that the transforms do not like (fft/plan.hpp) use the next one
+/// above 2n - 2, y laid out periodically. Cost of b columns in real transforms of length n: r + 1
+/// for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r) a thread. Sums over the batch
+/// are taken in the spectrum.
 
 #include <algorithm>
 #ifdef _OPENMP
@@ -18,8 +17,8 @@
 #endif
 
 #include "lorma/backend/eigen_cpu.hpp"
-#include "lorma/fft/stockham.hpp"
-#include "lorma/fft/tiles.hpp"
+#include "lorma/fft/engine.hpp"
+#include "lorma/fft/signal.hpp"
 #include "lorma/inflation/cyclic_permutation.hpp"
 #include "lorma/operators/operator.hpp"
 
@@ -29,310 +28,321 @@ template <typename S>
 class Operator<Spectral, CyclicPermutation, EigenCpu, S> {
   using V = detail::Lanes<S>;
   using C = detail::ComplexLanes<S>;
-  using Root = detail::ComplexScalar<S>;
+  using Plan = detail::EnginePlan<S>;
+  template <typename T>
+  using Signal = detail::Signal<T>;
   static constexpr Index W = detail::lane_count<S>;
-  static constexpr Index columns = detail::tile_columns<S>;
 
  public:
   using Workspace = EigenCpu::Workspace;
 
-  /// Takes the spectra of A, scaled by s / N: 2 r N numbers.
+  /// Takes the spectra of A, scaled by s / N, and a copy of B: 3 r N numbers.
   Operator(Workspace& workspace, const Factors<S>& f)
       : f_(f),
         n_(f.dim()),
         r_(f.rank()),
-        plan_(detail::fft_plan<S>(detail::transform_length(n_))),
+        plan_(detail::shared_plan<Plan>(detail::transform_length<S>(n_))),
         N_(plan_->length()),
-        spectrum_A_(workspace.take_array<Root>(r_ * N_)),
-        B_(workspace.take<S>(n_, r_)) {
-    EigenCpu::copy(workspace, f.B, B_);
+        size_(plan_->spectrum_size()),
+        spectrum_A_(workspace.take_array<C>(r_ * size_)),
+        B_(workspace.take<S>(N_, r_)),
+        zeros_(workspace.take_array<S>(N_)) {
+    EigenCpu::fill(workspace, S(0), B_);
+    EigenCpu::copy(workspace, f.B, B_.row_range(0, n_));
+    std::fill_n(zeros_, N_, S(0));
     const auto frame = workspace.frame();
-    C* tile = workspace.take_array<C>(n_);
-    C* scratch = workspace.take_array<C>(2 * N_);
+    const MatrixView<S> a = workspace.take<S>(N_, 1);
+    C* scratch = workspace.take_array<C>(plan_->scratch_size());
+    EigenCpu::fill(workspace, S(0), a);
     const S scale = f.scale / static_cast<S>(N_);
-    for (Index q0 = 0; q0 < r_; q0 += W) {
-      const Index count = std::min(W, r_ - q0);
-      const MatrixView<const S> rows = f.A.row_range(q0, count).transposed();
-      auto* numbers = reinterpret_cast<S*>(tile);
-      detail::load_half(rows, numbers, 2 * W);
-      detail::load_half(rows.col_range(0, 0), numbers + W, 2 * W);
-      detail::transform<false>(
-          *plan_, [&](Index i) { return i < n_ ? tile[i] : C{}; },
-          [&](Index k, const C& x) {
-            S re[W];
-            S im[W];
-            detail::store_lanes<S>(re, x.re);
-            detail::store_lanes<S>(im, x.im);
-            for (Index l = 0; l < count; ++l) {
-              spectrum_A_[(q0 + l) * N_ + k] = {scale * re[l], scale * im[l]};
-            }
-          },
-          scratch);
+    for (Index q = 0; q < r_; ++q) {
+      EigenCpu::copy(workspace, f.A.row_range(q, 1).transposed(), a.row_range(0, n_));
+      const Signal<const S> row{a.data, zeros_};
+      C* to = spectrum_A_ + q * size_;
+      detail::to_spectrum(
+          *plan_, [row](Index i) { return row.get(i); },
+          [to, scale](Index k, const C& x) { to[k] = detail::scaled(x, scale); }, scratch);
     }
   }
 
-  /// The spectrum of Y and s C(A_q) Y for every q, (r + 1) times the size of Y, as long as that
-  /// stays in the last-level cache; recomputing is as fast beyond it.
-  static Index kept_size(Index n, Index r, Index b) {
-    constexpr Index limit = (Index(16) << 20) / Index(sizeof(S));
-    const Index size = tiles_of(b) * kept_of_tile(n, r, detail::transform_length(n));
-    return size <= limit ? size : 0;
-  }
+  /// Nothing: transforming again is faster than reading (r + 1) times the size of Y from memory.
+  static Index kept_size(Index /*n*/, Index /*r*/, Index /*b*/) { return 0; }
 
   void apply(Workspace& workspace, const MatrixView<const S>& Y, const MatrixView<S>& out,
-             S* kept = nullptr) const {
-    if (kept != nullptr && kept_size(n_, r_, Y.cols) == 0) kept = nullptr;
-    for_tiles(workspace, Y.cols, n_ + 3 * N_, [&](Index t, Index, C* memory) {
-      C* tile = memory;
-      C* spectrum = tile + n_;
-      C* scratch = spectrum + N_;
-      S* keep = kept == nullptr ? nullptr : kept + t * kept_of_tile(n_, r_, N_);
-      detail::load_tile(Y, t * columns, tile);
-      transform_periodic(tile, spectrum, scratch);
-      if (keep != nullptr) std::copy_n(reinterpret_cast<const S*>(spectrum), 2 * W * N_, keep);
-      std::fill_n(tile, n_, C{});
-      for (Index q = 0; q < r_; ++q) {
-        const S* b = B_.data + q * n_;
-        if (keep == nullptr) {
-          correlate(q, spectrum, scratch, [&](Index i, const C& u) {
-            tile[i].re += b[i] * u.re;
-            tile[i].im += b[i] * u.im;
-          });
-        } else {
-          S* keep_q = keep + 2 * W * (N_ + q * n_);
-          correlate(q, spectrum, scratch, [&](Index i, const C& u) {
-            detail::store_lanes<S>(keep_q + 2 * W * i, u.re);
-            detail::store_lanes<S>(keep_q + 2 * W * i + W, u.im);
-            tile[i].re += b[i] * u.re;
-            tile[i].im += b[i] * u.im;
-          });
+             S* /*kept*/ = nullptr) const {
+    const Panels panels(*this, {Y.order, out.order});
+    panels.run(workspace, Y.cols, [&](Index j, Index count, Index, Memory memory) {
+      const auto in = memory.input(Y.col_range(j, count));
+      const auto result = memory.output(out.col_range(j, count));
+      for (Index c = 0; c < count; c += 2) {
+        const Signal<const S> y = signal(in, c, true, memory.first);
+        transform(y, memory.spectrum, memory.scratch);
+        const Signal<S> h = N_ == n_ ? columns(result, c, memory.second) : memory.second;
+        std::fill_n(h.re, N_, S(0));
+        std::fill_n(h.im, N_, S(0));
+        for (Index q = 0; q < r_; ++q) {
+          const S* b = B_.data + q * N_;
+          correlate(q, memory.spectrum, memory.scratch,
+                    [h, b](Index i, const C& u) { h.set(i, add_product(h.get(i), u, b, i)); });
         }
+        if (N_ != n_) copy_out(h, result, c);
       }
-      detail::store_tile(tile, out, t * columns);
+      memory.write(workspace, result, out.col_range(j, count));
     });
   }
 
   void apply_adjoint(Workspace& workspace, const MatrixView<const S>& G,
                      const MatrixView<S>& out) const {
-    for_tiles(workspace, G.cols, n_ + 3 * N_, [&](Index t, Index, C* memory) {
-      C* tile = memory;
-      C* sum = tile + n_;
-      C* scratch = sum + N_;
-      detail::load_tile(G, t * columns, tile);
-      std::fill_n(sum, N_, C{});
-      for (Index q = 0; q < r_; ++q) {
-        transform_scaled(q, tile, scratch, [&, a = spectrum_A_ + q * N_](Index k, const C& x) {
-          sum[k] = sum[k] + detail::multiply(x, a[k]);
-        });
+    const Panels panels(*this, {G.order, out.order});
+    panels.run(workspace, G.cols, [&](Index j, Index count, Index, Memory memory) {
+      const auto in = memory.input(G.col_range(j, count));
+      const auto result = memory.output(out.col_range(j, count));
+      for (Index c = 0; c < count; c += 2) {
+        const Signal<const S> g = signal(in, c, false, memory.first);
+        C* sum = memory.sum;
+        for (Index q = 0; q < r_; ++q) {
+          const C* a = spectrum_A_ + q * size_;
+          transform_scaled(q, g, memory.scratch, [sum, a, first = q == 0](Index k, const C& x) {
+            const C term = detail::multiply(x, a[k]);
+            sum[k] = first ? term : sum[k] + term;
+          });
+        }
+        fold_inverse(sum, result, c, memory);
       }
-      fold_inverse(sum, tile, scratch);
-      detail::store_tile(tile, out, t * columns);
+      memory.write(workspace, result, out.col_range(j, count));
     });
   }
 
   void vjp(Workspace& workspace, const MatrixView<const S>& G, const MatrixView<const S>& Y,
-           const S* kept, const MatrixView<S>& dY, const MatrixView<S>& dA,
+           const S* /*kept*/, const MatrixView<S>& dY, const MatrixView<S>& dA,
            const MatrixView<S>& dB) const {
-    if (kept != nullptr && kept_size(n_, r_, Y.cols) == 0) kept = nullptr;
     const auto frame = workspace.frame();
     const bool wants_input = dY.data != nullptr;
-    const Index threads = thread_count(tiles_of(Y.cols));
-    // Sums over the batch, lane by lane, one set a thread, added in a fixed order at the end.
-    C* sums_A = workspace.take_array<C>(threads * r_ * N_);
-    V* sums_B = workspace.take_array<V>(threads * r_ * n_);
-    std::fill_n(sums_A, threads * r_ * N_, C{});
-    std::fill_n(sums_B, threads * r_ * n_, V{});
-    for_tiles(workspace, Y.cols, n_ + 4 * N_, [&](Index t, Index thread, C* memory) {
-      C* tile = memory;
-      C* spectrum_Y = tile + n_;
-      C* sum = spectrum_Y + N_;
-      C* scratch = sum + N_;
-      const S* keep = kept == nullptr ? nullptr : kept + t * kept_of_tile(n_, r_, N_);
-      if (keep == nullptr) {
-        detail::load_tile(Y, t * columns, tile);
-        transform_periodic(tile, spectrum_Y, scratch);
-      } else {
-        std::copy_n(keep, 2 * W * N_, reinterpret_cast<S*>(spectrum_Y));
-      }
-      detail::load_tile(G, t * columns, tile);
-      std::fill_n(sum, N_, C{});
-      for (Index q = 0; q < r_; ++q) {
-        C* to_A = sums_A + (thread * r_ + q) * N_;
-        V* to_B = sums_B + (thread * r_ + q) * n_;
-        const Root* a = spectrum_A_ + q * N_;
-        transform_scaled(q, tile, scratch, [&](Index k, const C& x) {
-          const C y = spectrum_Y[k];
-          sum[k] = sum[k] + detail::multiply(x, a[k]);
-          to_A[k].re += x.re * y.re + x.im * y.im;
-          to_A[k].im += x.re * y.im - x.im * y.re;
-        });
-        if (keep == nullptr) {
-          correlate(q, spectrum_Y, scratch,
-                    [&](Index i, const C& u) { to_B[i] += tile[i].re * u.re + tile[i].im * u.im; });
-        } else {
-          const S* keep_q = keep + 2 * W * (N_ + q * n_);
-          for (Index i = 0; i < n_; ++i) {
-            to_B[i] += tile[i].re * detail::load_lanes<S>(keep_q + 2 * W * i) +
-                       tile[i].im * detail::load_lanes<S>(keep_q + 2 * W * i + W);
-          }
+    const Panels panels(*this, {G.order, Y.order, wants_input ? dY.order : G.order});
+    const Index threads = panels.thread_count(Y.cols);
+    // Sums over the batch, one set a thread, added in a fixed order at the end.
+    C* sums_A = workspace.take_array<C>(threads * r_ * size_);
+    S* sums_B = workspace.take_array<S>(threads * r_ * N_);
+    std::fill_n(sums_A, threads * r_ * size_, C{});
+    std::fill_n(sums_B, threads * r_ * N_, S(0));
+    panels.run(workspace, Y.cols, [&](Index j, Index count, Index thread, Memory memory) {
+      const auto in_G = memory.input(G.col_range(j, count));
+      const auto in_Y = memory.input(Y.col_range(j, count));
+      const auto result = wants_input ? memory.output(dY.col_range(j, count)) : MatrixView<S>();
+      for (Index c = 0; c < count; c += 2) {
+        transform(signal(in_Y, c, true, memory.first), memory.spectrum, memory.scratch);
+        const Signal<const S> g = signal(in_G, c, false, memory.first);
+        C* sum = memory.sum;
+        for (Index q = 0; q < r_; ++q) {
+          C* to_A = sums_A + (thread * r_ + q) * size_;
+          S* to_B = sums_B + (thread * r_ + q) * N_;
+          const C* a = spectrum_A_ + q * size_;
+          transform_scaled(
+              q, g, memory.scratch,
+              [sum, a, to_A, y = memory.spectrum, first = q == 0](Index k, const C& x) {
+                const C term = detail::multiply(x, a[k]);
+                sum[k] = first ? term : sum[k] + term;
+                to_A[k] = to_A[k] + detail::multiply_conjugate(y[k], x);
+              });
+          correlate(q, memory.spectrum, memory.scratch, [to_B, g](Index i, const C& u) {
+            const C x = g.get(i);
+            detail::store_lanes<S>(
+                to_B + W * i, detail::load_lanes<S>(to_B + W * i) + (x.re * u.re + x.im * u.im));
+          });
         }
+        if (wants_input) fold_inverse(sum, result, c, memory);
       }
-      if (wants_input) {
-        fold_inverse(sum, tile, scratch);
-        detail::store_tile(tile, dY, t * columns);
-      }
+      if (wants_input) memory.write(workspace, result, dY.col_range(j, count));
     });
     reduce(workspace, threads, sums_A, sums_B, dA, dB);
   }
 
  private:
-  static Index tiles_of(Index b) { return (b + columns - 1) / columns; }
-  static Index kept_of_tile(Index n, Index r, Index N) { return 2 * W * (N + r * n); }
+  /// What one thread works in.
+  struct Memory {
+    Signal<S> first;
+    Signal<S> second;
+    C* spectrum;
+    C* sum;
+    C* scratch;
+    S* panels;
+    Index panel_size;
 
-  static Index thread_count([[maybe_unused]] Index tiles) {
-#ifdef _OPENMP
-    if (omp_in_parallel()) return 1;
-    return std::clamp<Index>(Eigen::nbThreads(), 1, std::max<Index>(tiles, 1));
-#else
-    return 1;
-#endif
-  }
-
-  /// Runs f(tile, thread, memory) for every tile of b columns, `size` lanes of memory a thread.
-  template <typename F>
-  void for_tiles(Workspace& workspace, Index b, Index size, F&& f) const {
-    const auto frame = workspace.frame();
-    const Index tiles = tiles_of(b);
-    const Index threads = thread_count(tiles);
-    C* memory = workspace.take_array<C>(threads * size);
-    if (threads == 1) {
-      for (Index t = 0; t < tiles; ++t) f(t, Index(0), memory);
-      return;
+    /// The columns, stored one after the other: themselves, or a copy.
+    MatrixView<const S> input(const MatrixView<const S>& X) {
+      if (X.col_major()) return X;
+      const MatrixView<S> copy = output(X);
+      Workspace unused;
+      EigenCpu::copy(unused, X, copy);
+      return copy;
     }
+    /// Room for columns to be written.
+    template <typename T>
+    MatrixView<S> output(const MatrixView<T>& X) {
+      if constexpr (!std::is_const_v<T>) {
+        if (X.col_major()) return X;
+      }
+      const MatrixView<S> panel(panels, X.rows, X.cols, X.rows);
+      panels += panel_size;
+      return panel;
+    }
+    void write(Workspace& workspace, const MatrixView<S>& panel, const MatrixView<S>& X) const {
+      if (!X.col_major()) EigenCpu::copy(workspace, as_const(panel), X);
+    }
+  };
+
+  /// Shares columns out among threads: in pairs, or in panels where some matrix is row-major and
+  /// single columns of it would be read from every cache line.
+  class Panels {
+   public:
+    Panels(const Operator& op, std::initializer_list<StorageOrder> orders) : op_(op) {
+      for (const StorageOrder order : orders) row_major_ += order == StorageOrder::RowMajor ? 1 : 0;
+      width_ = row_major_ > 0 ? 32 : 2;
+    }
+
+    Index thread_count([[maybe_unused]] Index b) const {
+#ifdef _OPENMP
+      if (omp_in_parallel()) return 1;
+      return std::clamp<Index>(Eigen::nbThreads(), 1,
+                               std::max<Index>((b + width_ - 1) / width_, 1));
+#else
+      return 1;
+#endif
+    }
+
+    /// Calls f(first column, columns, thread, memory) for all b columns.
+    template <typename F>
+    void run(Workspace& workspace, Index b, F&& f) const {
+      const auto frame = workspace.frame();
+      const Index N = op_.N_;
+      const Index panel = row_major_ > 0 ? N * width_ : 0;
+      const Index spectra = 2 * op_.size_ + op_.plan_->scratch_size();
+      const Index numbers = 4 * N + 2 * W * spectra + row_major_ * panel;
+      const Index threads = thread_count(b);
+      S* memory = workspace.take_array<S>(threads * numbers);
+      const auto work = [&](Index thread) {
+        S* at = memory + thread * numbers;
+        auto* spectrum = reinterpret_cast<C*>(at + 4 * N);
+        C* sum = spectrum + op_.size_;
+        C* scratch = sum + op_.size_;
+        S* panels = at + 4 * N + 2 * W * spectra;
+        const Memory own{{at, at + N}, {at + 2 * N, at + 3 * N}, spectrum, sum, scratch, panels,
+                         panel};
+        for (Index j = thread * width_; j < b; j += threads * width_) {
+          f(j, std::min(width_, b - j), thread, own);
+        }
+      };
+      if (threads == 1) {
+        work(0);
+        return;
+      }
 #ifdef _OPENMP
 #pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static, 1)
-    for (Index part = 0; part < threads; ++part) {
-      for (Index t = part; t < tiles; t += threads) f(t, part, memory + part * size);
-    }
+      for (Index thread = 0; thread < threads; ++thread) work(thread);
 #endif
+    }
+
+   private:
+    const Operator& op_;
+    Index row_major_ = 0;
+    Index width_;
+  };
+
+  static C add_product(const C& h, const C& u, const S* b, Index i) {
+    const V factor = detail::load_lanes<S>(b + W * i);
+    return {h.re + factor * u.re, h.im + factor * u.im};
   }
 
-  /// Spectrum of a tile of Y; y repeats where the transform is longer than n.
-  void transform_periodic(const C* tile, C* spectrum, C* scratch) const {
-    const auto store = [spectrum](Index k, const C& x) { spectrum[k] = x; };
-    if (N_ == n_) {
-      detail::transform<false>(
-          *plan_, [tile](Index i) { return tile[i]; }, store, scratch);
+  /// Columns c and c + 1 of X where they lie; the second may be missing.
+  template <typename T>
+  Signal<T> columns(const MatrixView<T>& X, Index c, const Signal<S>& spare) const {
+    T* re = X.data + c * X.ld;
+    if (c + 1 < X.cols) return {re, re + X.ld};
+    if constexpr (std::is_const_v<T>) {
+      return {re, zeros_};
     } else {
-      detail::transform<false>(
-          *plan_,
-          [tile, n = n_](Index i) { return i < n           ? tile[i]
-                                           : i < 2 * n - 1 ? tile[i - n]
-                                                           : C{}; },
-          store, scratch);
+      return {re, spare.im};
     }
+  }
+  /// The same with N numbers each.
+  Signal<const S> signal(const MatrixView<const S>& X, Index c, bool periodic,
+                         const Signal<S>& buffer) const {
+    const Signal<const S> pair = columns(X, c, buffer);
+    if (N_ == n_) return pair;
+    detail::extend(pair.re, n_, periodic, buffer.re, N_);
+    detail::extend(pair.im, n_, periodic, buffer.im, N_);
+    return {buffer.re, buffer.im};
+  }
+  void copy_out(const Signal<S>& h, const MatrixView<S>& out, Index c) const {
+    std::copy_n(h.re, n_, out.data + c * out.ld);
+    if (c + 1 < out.cols) std::copy_n(h.im, n_, out.data + (c + 1) * out.ld);
+  }
+
+  void transform(const Signal<const S>& y, C* spectrum, C* scratch) const {
+    detail::to_spectrum(
+        *plan_, [y](Index i) { return y.get(i); },
+        [spectrum](Index k, const C& x) { spectrum[k] = x; }, scratch);
   }
 
   /// Spectrum of B_q . g.
   template <typename Store>
-  void transform_scaled(Index q, const C* tile, C* scratch, const Store& store) const {
-    const S* b = B_.data + q * n_;
-    if (N_ == n_) {
-      detail::transform<false>(
-          *plan_, [tile, b](Index i) { return detail::scaled(tile[i], b[i]); }, store, scratch);
-    } else {
-      detail::transform<false>(
-          *plan_,
-          [tile, b, n = n_](Index i) { return i < n ? detail::scaled(tile[i], b[i]) : C{}; }, store,
-          scratch);
-    }
+  void transform_scaled(Index q, const Signal<const S>& g, C* scratch, const Store& store) const {
+    const S* b = B_.data + q * N_;
+    detail::to_spectrum(
+        *plan_, [g, b](Index i) { return add_product(C{}, g.get(i), b, i); }, store, scratch);
   }
 
   /// u = s C(A_q) y from the spectrum of y.
   template <typename Store>
   void correlate(Index q, const C* spectrum, C* scratch, const Store& store) const {
-    const Root* a = spectrum_A_ + q * N_;
-    const auto load = [spectrum, a](Index k) {
-      return detail::multiply_conjugate(spectrum[k], a[k]);
-    };
-    if (N_ == n_) {
-      detail::transform<true>(*plan_, load, store, scratch);
-    } else {
-      detail::transform<true>(
-          *plan_, load,
-          [&store, n = n_](Index i, const C& u) {
-            if (i < n) store(i, u);
-          },
-          scratch);
-    }
+    const C* a = spectrum_A_ + q * size_;
+    detail::from_spectrum(
+        *plan_, [spectrum, a](Index k) { return detail::multiply_conjugate(spectrum[k], a[k]); },
+        store, scratch);
   }
 
-  /// Back from the spectrum of the sum of convolutions; the periodic layout's adjoint adds its
-  /// copies.
-  void fold_inverse(const C* sum, C* tile, C* scratch) const {
-    const auto load = [sum](Index k) { return sum[k]; };
-    if (N_ == n_) {
-      detail::transform<true>(
-          *plan_, load, [tile](Index i, const C& x) { tile[i] = x; }, scratch);
-    } else {
-      std::fill_n(tile, n_, C{});
-      detail::transform<true>(
-          *plan_, load,
-          [tile, n = n_](Index i, const C& x) {
-            if (i < 2 * n - 1) {
-              C& to = tile[i < n ? i : i - n];
-              to = to + x;
-            }
-          },
-          scratch);
-    }
+  /// Back from the spectrum of the sum of convolutions, into columns c and c + 1.
+  void fold_inverse(const C* sum, const MatrixView<S>& out, Index c, const Memory& memory) const {
+    const Signal<S> h = N_ == n_ ? columns(out, c, memory.second) : memory.second;
+    detail::from_spectrum(
+        *plan_, [sum](Index k) { return sum[k]; }, [h](Index i, const C& x) { h.set(i, x); },
+        memory.scratch);
+    if (N_ == n_) return;
+    detail::fold(h.re, N_, n_, out.data + c * out.ld);
+    if (c + 1 < out.cols) detail::fold(h.im, N_, n_, out.data + (c + 1) * out.ld);
   }
 
-  /// dA from the summed spectra, dB from the summed lanes.
-  void reduce(Workspace& workspace, Index threads, C* sums_A, V* sums_B, const MatrixView<S>& dA,
+  /// dA from the summed spectra, dB from the sums.
+  void reduce(Workspace& workspace, Index threads, C* sums_A, S* sums_B, const MatrixView<S>& dA,
               const MatrixView<S>& dB) const {
-    const auto frame = workspace.frame();
-    C* lanes = workspace.take_array<C>(N_);
-    C* scratch = workspace.take_array<C>(2 * N_);
     for (Index t = 1; t < threads; ++t) {
-      for (Index k = 0; k < r_ * N_; ++k) sums_A[k] = sums_A[k] + sums_A[t * r_ * N_ + k];
-      for (Index i = 0; i < r_ * n_; ++i) sums_B[i] += sums_B[t * r_ * n_ + i];
+      for (Index k = 0; k < r_ * size_; ++k) sums_A[k] = sums_A[k] + sums_A[t * r_ * size_ + k];
+      for (Index i = 0; i < r_ * N_; ++i) sums_B[i] += sums_B[t * r_ * N_ + i];
     }
-    for (Index q = 0; q < r_; ++q) {
-      for (Index i = 0; i < n_; ++i) dB(i, q) = detail::sum_of_lanes<S>(sums_B[q * n_ + i]);
-    }
-    // W of the r spectra at a time, one in each lane.
+    EigenCpu::copy(workspace, MatrixView<const S>(sums_B, n_, r_, N_), dB);
+    const auto frame = workspace.frame();
+    const MatrixView<S> row = workspace.take<S>(N_, 2);
+    C* scratch = workspace.take_array<C>(plan_->scratch_size());
+    const Signal<S> x{row.data, row.data + N_};
     const S scale = f_.scale / static_cast<S>(N_);
-    for (Index q0 = 0; q0 < r_; q0 += W) {
-      const Index count = std::min(W, r_ - q0);
-      for (Index k = 0; k < N_; ++k) {
-        S re[W] = {};
-        S im[W] = {};
-        for (Index l = 0; l < count; ++l) {
-          re[l] = detail::sum_of_lanes<S>(sums_A[(q0 + l) * N_ + k].re);
-          im[l] = detail::sum_of_lanes<S>(sums_A[(q0 + l) * N_ + k].im);
-        }
-        lanes[k] = {detail::load_lanes<S>(re), detail::load_lanes<S>(im)};
-      }
-      detail::transform<true>(
-          *plan_, [lanes](Index k) { return lanes[k]; },
-          [&](Index i, const C& x) {
-            if (i >= n_) return;
-            S re[W];
-            detail::store_lanes<S>(re, x.re);
-            for (Index l = 0; l < count; ++l) dA(q0 + l, i) = scale * re[l];
-          },
-          scratch);
+    for (Index q = 0; q < r_; ++q) {
+      detail::from_spectrum(
+          *plan_,
+          [from = sums_A + q * size_, scale](Index k) { return detail::scaled(from[k], scale); },
+          [x](Index i, const C& value) { x.set(i, value); }, scratch);
+      EigenCpu::copy(workspace, as_const(row.block(0, 0, n_, 1)), dA.row_range(q, 1).transposed());
     }
   }
 
   Factors<S> f_;
   Index n_;
   Index r_;
-  std::shared_ptr<const detail::FftPlan<S>> plan_;
+  std::shared_ptr<const Plan> plan_;
   Index N_;
-  Root* spectrum_A_;  ///< (s / N) F A_q, q-th at q N
-  MatrixView<S> B_;   ///< n x r, column-major
+  Index size_;       ///< elements of a spectrum
+  C* spectrum_A_;    ///< (s / N) F A_q, q-th at q size
+  MatrixView<S> B_;  ///< N x r, zero below n
+  S* zeros_;         ///< N
 };
 
 }  // namespace lorma::inline LORMA_ABI

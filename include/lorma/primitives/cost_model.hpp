@@ -81,13 +81,16 @@ struct EvaluationWork<Dense> {
 
 template <>
 struct EvaluationWork<Spectral> {
-  /// 2.5 n log2 n, times 4 when n has a prime factor above 7 (Bluestein's detour).
+  /// 2.5 N log2 N; N is n, or above 2 n where n has a prime factor above 7 or fills no register.
   static double one_transform(double n) {
     auto rest = static_cast<long long>(n);
+    bool good = rest % 16 == 0;
     for (const long long p : {2LL, 3LL, 5LL, 7LL}) {
       while (rest > 1 && rest % p == 0) rest /= p;
     }
-    return 2.5 * n * std::log2(std::max(n, 2.0)) * (rest > 1 ? 4.0 : 1.0);
+    good = good && rest == 1;
+    const double length = good ? n : std::max(16.0, 2.0 * n);
+    return 2.5 * length * std::log2(length);
   }
   static Work apply(double n, double r, double b, double size) {
     return {.transform = (r + 1) * (b + 1) * one_transform(n), .bytes = 2 * n * b * size};

@@ -53,11 +53,22 @@ void for_columns(typename Backend::Workspace& workspace, const MatrixView<T>& fr
 template <typename Side, typename S, typename Backend, typename Op, typename T, typename U>
 void multiply_weight(typename Backend::Workspace& workspace, const Op& P, const MatrixView<T>& from,
                      const MatrixView<U>& to) {
-  for_columns<Side, S, Backend>(workspace, from, to, [&](const auto& in, const auto& out) {
+  const auto multiply = [&](const auto& in, const auto& out) {
     if constexpr (std::is_same_v<Side, Pre>) {
       P.apply(workspace, in, out);
     } else {
       P.apply_adjoint(workspace, in, out);
+    }
+  };
+  for_columns<Side, S, Backend>(workspace, from, to, [&](const auto& in, const auto& out) {
+    if constexpr (requires { P.panel(); }) {
+      const Index width = P.panel();
+      for (Index j = 0; j < in.cols; j += width) {
+        const Index count = std::min(width, in.cols - j);
+        multiply(in.col_range(j, count), out.col_range(j, count));
+      }
+    } else {
+      multiply(in, out);
     }
   });
 }

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transforms against the definition, for every radix and every product of them; engines against
+// each other; how columns become signals.
+
+#include <doctest/doctest.h>
+
+#include <complex>
+#include <lorma/fft/engine.hpp>
+#include <lorma/fft/signal.hpp>
+#ifdef LORMA_TEST_FFTW
+#include <lorma/fft/fftw.hpp>
+#endif
+#include <numbers>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "../support/random_matrices.hpp"
+
+using namespace lorma;
+using namespace lorma_tests;
+
+namespace {
+
+using Complex = std::complex<long double>;
+
+template <typename S>
+using Numbers = std::vector<S, Eigen::aligned_allocator<S>>;
+
+/// A random complex signal and room for its spectrum.
+template <typename Plan, typename S>
+struct Case {
+  using C = detail::ComplexLanes<S>;
+  static constexpr Index W = detail::lane_count<S>;
+
+  explicit Case(Index n)
+      : plan(n),
+        re(random_matrix<S>(n, 1, 1)),
+        im(random_matrix<S>(n, 1, 2)),
+        spectrum(std::size_t(plan.spectrum_size())),
+        scratch(std::size_t(plan.scratch_size())) {
+    const detail::Signal<const S> x{re.data(), im.data()};
+    detail::to_spectrum(
+        plan, [x](Index i) { return x.get(i); },
+        [this](Index k, const C& v) { spectrum[std::size_t(k)] = v; }, scratch.data());
+  }
+
+  Plan plan;
+  Matrix<S> re, im;
+  std::vector<C, Eigen::aligned_allocator<C>> spectrum, scratch;
+};
+
+std::vector<Complex> roots(Index n) {
+  std::vector<Complex> w(static_cast<std::size_t>(n));
+  for (Index k = 0; k < n; ++k) {
+    const long double angle = -2.0L * std::numbers::pi_v<long double> *
+                              static_cast<long double>(k) / static_cast<long double>(n);
+    w[std::size_t(k)] = {std::cos(angle), std::sin(angle)};
+  }
+  return w;
+}
+
+/// Coefficient that lies in lane l of element k of lorma's own engine.
+template <typename S>
+Index frequency(const detail::FftPlan<S>& plan, Index k, Index l) {
+  constexpr Index W = detail::lane_count<S>;
+  const Index f = k / W * W + l;
+  return f < plan.lane_length() ? f + plan.lane_length() * (k % W) : Index(-1);
+}
+#ifdef LORMA_TEST_FFTW
+template <typename S>
+Index frequency(const detail::FftwPlan<S>&, Index k, Index l) {
+  return k * detail::lane_count<S> + l;
+}
+#endif
+
+template <typename Plan, typename S>
+void check_transform(Index n) {
+  using C = detail::ComplexLanes<S>;
+  constexpr Index W = detail::lane_count<S>;
+  CAPTURE(n);
+  Case<Plan, S> c(n);
+  const double bound = 4.0 * eps<S> * (2.0 + std::log2(double(n))) * std::sqrt(double(n));
+  const std::vector<Complex> w = roots(n);
+  std::vector<bool> seen(std::size_t(n), false);
+  double worst = 0.0;
+  bool padding_is_zero = true;
+  const Index step = n > 1000 ? 37 : 1;
+  for (Index k = 0; k < c.plan.spectrum_size(); ++k) {
+    S x_re[W];
+    S x_im[W];
+    detail::store_lanes<S>(x_re, c.spectrum[std::size_t(k)].re);
+    detail::store_lanes<S>(x_im, c.spectrum[std::size_t(k)].im);
+    for (Index l = 0; l < W; ++l) {
+      const Index f = frequency(c.plan, k, l);
+      if (f < 0) {
+        padding_is_zero = padding_is_zero && x_re[l] == S(0) && x_im[l] == S(0);
+        continue;
+      }
+      seen[std::size_t(f)] = true;
+      if ((k * W + l) % step != 0) continue;
+      Complex sum = 0;
+      for (Index i = 0; i < n; ++i) {
+        sum += Complex(c.re(i), c.im(i)) * w[std::size_t((i * f) % n)];
+      }
+      worst = std::max(worst, static_cast<double>(std::abs(Complex(x_re[l], x_im[l]) - sum)));
+    }
+  }
+  CHECK(worst <= bound);
+  CHECK(padding_is_zero);
+  CHECK(std::accumulate(seen.begin(), seen.end(), Index(0)) == n);  // every coefficient is there
+
+  // And back, N times.
+  Matrix<S> re(n, 1);
+  Matrix<S> im(n, 1);
+  const detail::Signal<S> y{re.data(), im.data()};
+  detail::from_spectrum(
+      c.plan, [&](Index k) { return c.spectrum[std::size_t(k)]; },
+      [y](Index i, const C& v) { y.set(i, v); }, c.scratch.data());
+  CHECK(distance(re / S(n), c.re) <= bound);
+  CHECK(distance(im / S(n), c.im) <= bound);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("every length that fills the lanes agrees with the definition", S, float,
+                   double) {
+  constexpr Index W = detail::lane_count<S>;
+  for (Index n = W; n <= 40 * W; n += W) {
+    if (detail::is_smooth(n)) check_transform<detail::FftPlan<S>, S>(n);
+  }
+  for (const Index n : {768, 896, 1024, 3072, 4096, 5120, 5488}) {
+    check_transform<detail::FftPlan<S>, S>(n);
+  }
+}
+
+#ifdef LORMA_TEST_FFTW
+TEST_CASE_TEMPLATE("FFTW as an engine agrees with the definition", S, float, double) {
+  constexpr Index W = detail::lane_count<S>;
+  for (const Index n : {W, 3 * W, 5 * W, Index(96), Index(384), Index(1024)}) {
+    check_transform<detail::FftwPlan<S>, S>(n);
+  }
+}
+
+TEST_CASE_TEMPLATE("the engines agree on correlations", S, float, double) {
+  const auto correlate = []<typename Plan>(std::type_identity<Plan>, Index n) {
+    Case<Plan, S> c(n);
+    using C = detail::ComplexLanes<S>;
+    Matrix<S> re(n, 1);
+    Matrix<S> im(n, 1);
+    const detail::Signal<S> y{re.data(), im.data()};
+    detail::from_spectrum(
+        c.plan,
+        [&](Index k) {
+          const C& x = c.spectrum[std::size_t(k)];
+          return detail::multiply_conjugate(x, x);
+        },
+        [y](Index i, const C& v) { y.set(i, v); }, c.scratch.data());
+    return re;
+  };
+  for (const Index n : {48, 96, 640, 2048}) {
+    const Matrix<S> own = correlate(std::type_identity<detail::FftPlan<S>>{}, n);
+    const Matrix<S> fftw = correlate(std::type_identity<detail::FftwPlan<S>>{}, n);
+    CHECK(distance(own, fftw) <= 8.0 * eps<S> * std::log2(double(n)) * norm(own));
+  }
+}
+#endif
+
+TEST_CASE_TEMPLATE("lanes are transposed, whatever their number", S, float, double) {
+  constexpr Index W = detail::lane_count<S>;
+  const Matrix<S> numbers = random_matrix<S>(2 * W, W, 1);
+  std::vector<detail::ComplexLanes<S>, Eigen::aligned_allocator<detail::ComplexLanes<S>>> x(W),
+      y(W);
+  for (Index i = 0; i < W; ++i) {
+    x[std::size_t(i)] = {detail::load_lanes<S>(numbers.data() + 2 * W * i),
+                         detail::load_lanes<S>(numbers.data() + 2 * W * i + W)};
+  }
+  detail::transpose(x.data(), y.data());
+  bool right = true;
+  for (Index i = 0; i < W; ++i) {
+    S re[W];
+    S im[W];
+    detail::store_lanes<S>(re, y[std::size_t(i)].re);
+    detail::store_lanes<S>(im, y[std::size_t(i)].im);
+    for (Index j = 0; j < W; ++j) {
+      right = right && re[j] == numbers(i, j) && im[j] == numbers(W + i, j);
+    }
+  }
+  CHECK(right);
+}
+
+TEST_CASE_TEMPLATE("a transform holds a circular correlation of any length", S, float, double) {
+  constexpr Index W = detail::lane_count<S>;
+  for (Index n = 1; n <= 300; ++n) {
+    const Index length = detail::transform_length<S>(n);
+    CHECK(detail::is_smooth(length));
+    CHECK(length % W == 0);
+    CHECK((length == n || length >= 2 * n - 1));
+    CHECK(length <= 4 * n + 3 * W);
+  }
+  for (const Index n : {384, 768, 1024, 4096, 14336}) CHECK(detail::transform_length<S>(n) == n);
+  CHECK(detail::transform_length<S>(11008) >= 2 * 11008 - 1);
+}
+
+TEST_CASE("extend and fold are each other's adjoint") {
+  for (const auto& [n, N] : {std::pair<Index, Index>{1, 4}, {5, 12}, {7, 13}, {8, 8}, {6, 32}}) {
+    const Matrix<double> x = random_matrix<double>(n, 1, 1);
+    const Matrix<double> y = random_matrix<double>(N, 1, 2);
+    Matrix<double> extended(N, 1);
+    Matrix<double> folded(n, 1);
+    detail::extend(x.data(), n, true, extended.data(), N);
+    detail::fold(y.data(), N, n, folded.data());
+    CHECK(std::abs(inner(extended, y) - inner(x, folded)) <= 100 * eps<double>);
+    for (Index i = 0; i < std::min(N, 2 * n - 1); ++i) CHECK(extended(i) == x(i % n));
+    detail::extend(x.data(), n, false, extended.data(), N);
+    CHECK(extended.topRows(n) == x);
+    CHECK(extended.bottomRows(N - n).isZero(0.0));
+  }
+}
+
+TEST_CASE("plans are shared, bounded and safe from several threads") {
+  using Plan = detail::FftPlan<double>;
+  constexpr Index W = Plan::W;
+  CHECK(detail::shared_plan<Plan>(96) == detail::shared_plan<Plan>(96));
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (std::size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&wrong, t] {
+      for (Index n = W; n < 100 * W; n += W) {
+        if (detail::is_smooth(n)) wrong[t] += detail::shared_plan<Plan>(n)->length() != n;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(wrong == std::vector<int>(4, 0));
+}
