@@ -56,10 +56,19 @@ class FftwPlan {
     S* memory = Api::allocate(static_cast<std::size_t>(4 * length));
     if (memory == nullptr) throw std::bad_alloc();
     const fftw_iodim64 size{length, 1, 1};
-    plan_ = Api::make(1, &size, 0, nullptr, memory, memory + length, memory + 2 * length,
-                      memory + 3 * length, FFTW_MEASURE | FFTW_DESTROY_INPUT);
+    const auto make = [&](S* in_re, S* in_im, S* out_re, S* out_im) {
+      return Api::make(1, &size, 0, nullptr, in_re, in_im, out_re, out_im,
+                       FFTW_MEASURE | FFTW_DESTROY_INPUT);
+    };
+    // The inverse is the forward with real and imaginary parts exchanged. A plan of its own, for a
+    // plan may be used again only on arrays at the same distance from each other.
+    S* const re = memory + 2 * length;
+    S* const im = memory + 3 * length;
+    forward_ = make(memory, memory + length, re, im);
+    inverse_ = make(memory + length, memory, im, re);
     Api::release(memory);
-    if (plan_ == nullptr) {
+    if (forward_ == nullptr || inverse_ == nullptr) {
+      release();
       throw BackendError("lorma::FftwPlan: expected a plan from FFTW for length " +
                          std::to_string(length) + ", got none");
     }
@@ -68,7 +77,7 @@ class FftwPlan {
   FftwPlan& operator=(const FftwPlan&) = delete;
   ~FftwPlan() {
     const std::lock_guard lock(fftw_planner());
-    Api::destroy(plan_);
+    release();
   }
 
   Index length() const { return length_; }
@@ -76,14 +85,25 @@ class FftwPlan {
   Index spectrum_size() const { return length_ / W; }
   Index scratch_size() const { return 2 * spectrum_size(); }
 
-  /// Forward with parts in order, N times the inverse with real and imaginary parts exchanged.
-  void execute(S* in_re, S* in_im, S* out_re, S* out_im) const {
-    Api::execute(plan_, in_re, in_im, out_re, out_im);
+  /// Arrays of N numbers one after the other, aligned like those of fftw_malloc.
+  template <bool Inverse>
+  void execute(S* re, S* im, S* out_re, S* out_im) const {
+    if constexpr (Inverse) {
+      Api::execute(inverse_, im, re, out_im, out_re);
+    } else {
+      Api::execute(forward_, re, im, out_re, out_im);
+    }
   }
 
  private:
+  void release() {
+    if (forward_ != nullptr) Api::destroy(forward_);
+    if (inverse_ != nullptr) Api::destroy(inverse_);
+  }
+
   Index length_;
-  typename Api::Plan plan_ = nullptr;
+  typename Api::Plan forward_ = nullptr;
+  typename Api::Plan inverse_ = nullptr;
 };
 
 /// Loads all, transforms, stores all.
@@ -101,11 +121,7 @@ void transform_by_fftw(const FftwPlan<S>& plan, const Load& load, const Store& s
     store_lanes<S>(re + W * i, x.re);
     store_lanes<S>(im + W * i, x.im);
   }
-  if constexpr (Inverse) {
-    plan.execute(im, re, out_im, out_re);
-  } else {
-    plan.execute(re, im, out_re, out_im);
-  }
+  plan.template execute<Inverse>(re, im, out_re, out_im);
   for (Index i = 0; i < N / W; ++i) {
     store(i, ComplexLanes<S>{load_lanes<S>(out_re + W * i), load_lanes<S>(out_im + W * i)});
   }
