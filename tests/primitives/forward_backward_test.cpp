@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <lorma/adapter/adapter.hpp>
 #include <lorma/inflation/cyclic_permutation.hpp>
 #include <lorma/inflation/identity.hpp>
 #include <lorma/primitives/backward.hpp>
@@ -94,6 +95,21 @@ TEST_CASE("row-major tensors of a framework are taken as they lie") {
   for (Index i = 0; i < b; ++i) {
     for (Index j = 0; j < pad; ++j) CHECK(h[std::size_t(i * (d + pad) + d + j)] == -1.0F);
   }
+}
+
+TEST_CASE("arguments of functions written for MatrixBase are taken as they are") {
+  Adapter<double> adapter(5, 2, 2.0);
+  adapter.A() = random_matrix<double>(2, 5, 1);
+  adapter.B() = random_matrix<double>(5, 2, 2);
+  const Matrix<double> W0 = random_matrix<double>(5, 4, 3);
+  const Matrix<double> X = random_matrix<double>(4, 3, 4);
+  const auto through_base = [&adapter]<typename D, typename E>(const Eigen::MatrixBase<D>& w,
+                                                               const Eigen::MatrixBase<E>& x) {
+    Matrix<double> H = adapter.forward(w, x);
+    CHECK(distance(H, adapter.merge(w) * x) <= 1e-13 * norm(H));
+    return H;
+  };
+  CHECK(distance(through_base(W0, X), adapter.forward(W0, X)) == 0.0);
 }
 
 TEST_CASE("vectors: batch 1 with any stride") {

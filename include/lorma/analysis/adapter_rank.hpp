@@ -5,24 +5,13 @@
 /// Ranks of what an adapter makes: the multiplier P = I(BA), and the change W - W0.
 
 #include "lorma/adapter/adapter.hpp"
+#include "lorma/analysis/compressed_product.hpp"
 #include "lorma/analysis/numerical_rank.hpp"
 #include "lorma/operators/identity_core.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
 namespace detail {
-
-/// L R as a matrix of the same singular values but of the size of its factors: with QR of L and of
-/// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
-template <typename Real>
-Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
-  const auto triangle = [](const Matrix<Real>& m) -> Matrix<Real> {
-    const Index count = std::min(m.rows(), m.cols());
-    const Eigen::HouseholderQR<Matrix<Real>> qr(m);
-    return qr.matrixQR().topRows(count).template triangularView<Eigen::Upper>();
-  };
-  return triangle(L) * triangle(R.transpose()).transpose();
-}
 
 /// The rank of a product of factors, counted with the tolerance of the m x n matrix it stands for.
 template <typename S>

@@ -19,15 +19,25 @@ namespace lorma::inline LORMA_ABI::analysis {
 
 namespace detail {
 
+[[noreturn]] inline void throw_non_finite(std::string_view function, Index rows, Index cols) {
+  throw NonFinite("lorma::analysis::" + std::string(function) +
+                  ": expected finite numbers, got NaN or infinity in a matrix of " +
+                  lorma::detail::shape(rows, cols));
+}
+
+/// Throws NonFinite for NaN or infinity.
+template <typename Derived>
+void check_finite(std::string_view function, const Eigen::DenseBase<Derived>& m) {
+  Workspace unused;
+  const lorma::detail::Operand<Derived> operand(m.derived());
+  if (!EigenCpu::is_finite(unused, operand.view())) throw_non_finite(function, m.rows(), m.cols());
+}
+
 /// A copy in double; throws NonFinite for NaN or infinity.
 template <typename Derived>
 Matrix<double> finite_copy(std::string_view function, const Eigen::DenseBase<Derived>& m) {
   Matrix<double> copy = m.derived().template cast<double>();
-  if (!copy.allFinite()) {
-    throw NonFinite("lorma::analysis::" + std::string(function) +
-                    ": expected finite numbers, got NaN or infinity in a matrix of " +
-                    lorma::detail::shape(m.rows(), m.cols()));
-  }
+  if (!copy.allFinite()) throw_non_finite(function, m.rows(), m.cols());
   return copy;
 }
 

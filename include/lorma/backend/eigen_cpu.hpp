@@ -33,18 +33,20 @@ struct EigenCpu {
     return view_of(m);
   }
 
-  template <EigenDense Derived>
-  static detail::Operand<Derived> operand(const Derived& m) {
-    return detail::Operand<Derived>(m);
+  /// derived(): callers may hold a reference to MatrixBase.
+  template <EigenDense M>
+  static auto operand(const M& m) {
+    return detail::Operand<std::remove_cvref_t<decltype(m.derived())>>(m.derived());
   }
-  template <EigenDense Derived>
-  static auto output(std::string_view function, Derived& m) {
-    return detail::output_view(function, m);
+  template <EigenDense M>
+  static auto output(std::string_view function, M& m) {
+    return detail::output_view(function, m.derived());
   }
 
   /// Uninitialized owning matrix of the same size, scalar and storage order.
-  template <EigenDense Derived>
-  static auto empty_like(const Derived& m) {
+  template <EigenDense M>
+  static auto empty_like(const M& m) {
+    using Derived = std::remove_cvref_t<decltype(m.derived())>;
     constexpr int order = Derived::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
     return Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic, order>(m.rows(),
                                                                                           m.cols());

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_CERTAIN_RANK_HPP
+#define LORMA_ANALYSIS_CERTAIN_RANK_HPP
+
+/// The numerical rank of a matrix of float, half or bfloat16 without a singular value
+/// decomposition.
+///
+/// Its Gram matrix G is formed in double, where the square of float's tolerance is far above
+/// rounding; the singular values above t are the eigenvalues of G above t^2, counted by inertia.
+/// All errors are bounded: Gram matrix, factorization, sigma_1 in the tolerance. The count is taken
+/// at both ends of the interval of doubt; when they agree it is certain, otherwise a singular value
+/// lies within that interval around the tolerance and the decomposition decides.
+
+#include <Eigen/Eigenvalues>
+#include <cmath>
+#include <optional>
+#include <random>
+
+#include "lorma/analysis/inertia.hpp"
+#include "lorma/analysis/tolerance.hpp"
+#include "lorma/core/random.hpp"
+
+namespace lorma::inline LORMA_ABI::analysis {
+
+enum class RankMethod : unsigned char { inertia, svd };
+
+constexpr std::string_view name_of(RankMethod method) {
+  return method == RankMethod::inertia ? "inertia" : "svd";
+}
+
+struct RankAnswer {
+  Index rank = 0;
+  double tolerance = 0.0;  ///< absolute
+  RankMethod method = RankMethod::svd;
+  /// Relative half-width of the interval around the tolerance that holds no singular value (method
+  /// inertia); 0 for svd.
+  double margin = 0.0;
+};
+
+namespace detail {
+
+/// G = M M^T or M^T M, the smaller, lower triangle, by panels of the long side converted to double.
+template <typename Derived>
+Matrix<double> gram(const Eigen::DenseBase<Derived>& m) {
+  const bool wide = m.cols() >= m.rows();
+  const Index p = wide ? m.rows() : m.cols();
+  const Index length = wide ? m.cols() : m.rows();
+  Matrix<double> G = Matrix<double>::Zero(p, p);
+  Matrix<double> panel;
+  const Index width = std::clamp<Index>((Index(1) << 22) / std::max<Index>(p, 1), 64, 1024);
+  for (Index j = 0; j < length; j += width) {
+    const Index count = std::min(width, length - j);
+    if (wide) {
+      panel = m.derived().middleCols(j, count).template cast<double>();
+    } else {
+      panel = m.derived().middleRows(j, count).transpose().template cast<double>();
+    }
+    G.template selfadjointView<Eigen::Lower>().rankUpdate(panel);
+  }
+  return G;
+}
+
+/// Largest eigenvalue of a positive semidefinite G (lower triangle): a Ritz value, at most the
+/// truth, and its residual.
+struct Largest {
+  double value = 0.0;
+  double residual = 0.0;
+};
+
+template <typename Real>
+Largest largest_eigenvalue(const Matrix<Real>& G, double relative) {
+  const Index p = G.rows();
+  constexpr Index most = 80;
+  const Index steps = std::min(most, p);
+  std::mt19937_64 urbg(20250607);
+  Matrix<double> basis(p, steps + 1);
+  Eigen::VectorXd v(p);
+  fill_uniform(MatrixView<double>(v.data(), p, 1, p), 1.0, urbg);
+  basis.col(0) = v.normalized();
+  Eigen::VectorXd alpha = Eigen::VectorXd::Zero(steps);
+  Eigen::VectorXd beta = Eigen::VectorXd::Zero(steps);
+  Largest result;
+  for (Index k = 0; k < steps; ++k) {
+    Eigen::VectorXd w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
+    alpha(k) = basis.col(k).dot(w);
+    for (int again = 0; again < 2; ++again) {
+      const Eigen::VectorXd overlap = basis.leftCols(k + 1).transpose() * w;
+      w.noalias() -= basis.leftCols(k + 1) * overlap;
+    }
+    beta(k) = w.norm();
+    const bool last = k + 1 == steps || beta(k) <= 1e-14 * std::abs(alpha(0));
+    if (last || k % 4 == 3) {
+      Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz;
+      ritz.computeFromTridiagonal(alpha.head(k + 1), beta.head(k));
+      result.value = ritz.eigenvalues()(k);
+      result.residual = std::abs(beta(k) * ritz.eigenvectors()(k, k));
+      if (last || result.residual <= relative * result.value) return result;
+    }
+    basis.col(k + 1) = w / beta(k);
+  }
+  return result;
+}
+
+/// Share of the tolerance's square that the error of a factorization may take.
+inline constexpr double factorization_share = 2e-3;
+
+/// Eigenvalues of G above `threshold`, to within that share.
+template <typename Real>
+std::optional<Index> eigenvalues_above(Workspace& workspace, const Matrix<Real>& G,
+                                       double threshold) {
+  Matrix<Real> H = G;
+  H.diagonal().array() -= threshold;
+  const Inertia inertia = inertia_in_place(workspace, view_of(H));
+  if (inertia.zero > 0 || !(inertia.error <= factorization_share * threshold)) return std::nullopt;
+  return inertia.positive;
+}
+
+template <typename Derived>
+std::optional<RankAnswer> rank_by_inertia(const Eigen::DenseBase<Derived>& m,
+                                          std::optional<double> absolute) {
+  const Matrix<double> G = gram(m);
+  const double length = static_cast<double>(std::max(m.rows(), m.cols()));
+  const double frobenius = G.trace();
+  if (frobenius == 0.0) return RankAnswer{0, absolute.value_or(0.0), RankMethod::inertia, 1.0};
+  RankAnswer answer;
+  answer.method = RankMethod::inertia;
+  double doubt = 0.0;  // relative, of the tolerance
+  if (absolute) {
+    answer.tolerance = *absolute;
+  } else {
+    const Largest top = largest_eigenvalue(G, 1e-3);
+    answer.tolerance = default_tolerance(m) * std::sqrt(top.value);
+    doubt = 0.5 * top.residual / top.value;
+  }
+  const double square = answer.tolerance * answer.tolerance;
+  // Rounding of the Gram matrix: (length) u |M| |M|^T, in the 2-norm at most the trace.
+  const double gram_error = (length + 1.0) * 0x1p-53 * frobenius;
+  const double half_width = square * (2.0 * doubt + 1.1 * factorization_share) + gram_error;
+  if (!(half_width < 0.5 * square)) return std::nullopt;
+  Workspace workspace;
+  const std::optional<Index> high = eigenvalues_above(workspace, G, square + half_width);
+  if (!high) return std::nullopt;
+  answer.rank = *high;
+  answer.margin = 0.5 * half_width / square;
+  if (*high == G.rows()) return answer;  // none lower can be more
+  const std::optional<Index> low = eigenvalues_above(workspace, G, square - half_width);
+  if (!low || *low != *high) return std::nullopt;
+  return answer;
+}
+
+}  // namespace detail
+
+/// Rank with the default or an absolute tolerance, by inertia where that is certain and pays, else
+/// by singular values; says which. Same answer as numerical_rank by decomposition. Throws
+/// NonFinite. Cost m n min(m, n) + min(m, n)^3 / 3 to 2/3 flops in blocked products, min(m, n)^2
+/// numbers twice.
+template <typename Derived>
+RankAnswer certain_rank(const Eigen::DenseBase<Derived>& m,
+                        std::optional<AbsoluteTolerance> tolerance = std::nullopt) {
+  using T = typename Derived::Scalar;
+  std::optional<double> absolute;
+  if (tolerance) {
+    detail::check_tolerance(tolerance->value);
+    absolute = tolerance->value;
+  }
+  constexpr bool narrow = !std::is_same_v<T, double>;
+  constexpr Index worth = 96;
+  if constexpr (narrow) {
+    if (std::min(m.rows(), m.cols()) >= worth) {
+      detail::check_finite("certain_rank", m);
+      if (const auto answer = detail::rank_by_inertia(m, absolute)) return *answer;
+    }
+  }
+  const Eigen::VectorXd sigma = detail::singular_values_of(detail::finite_copy("certain_rank", m));
+  RankAnswer answer;
+  answer.tolerance = absolute.value_or(default_tolerance(m) * detail::largest(sigma));
+  answer.rank = detail::count_above(sigma, answer.tolerance);
+  return answer;
+}
+
+}  // namespace lorma::inline LORMA_ABI::analysis
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_TOLERANCE_HPP
+#define LORMA_ANALYSIS_TOLERANCE_HPP
+
+/// What counts as zero.
+///
+/// The default tolerance is that of NumPy, PyTorch and MATLAB: max(m, n) eps sigma_1, with the eps
+/// of the type that the matrix is stored in.
+
+#include "lorma/analysis/singular_values.hpp"
+
+namespace lorma::inline LORMA_ABI::analysis {
+
+/// Singular values up to `value` count as zero.
+struct AbsoluteTolerance {
+  double value;
+};
+
+/// Singular values up to `value` times the largest count as zero.
+struct RelativeTolerance {
+  double value;
+};
+
+namespace detail {
+
+/// half and bfloat16 count as float: with an eps of their own, max(m, n) eps passes 1 and every
+/// large matrix has rank 0; who asks NumPy or PyTorch has to convert to float first, too.
+template <typename T>
+constexpr double epsilon_of() {
+  return std::is_same_v<T, double> ? 0x1p-52 : 0x1p-23;
+}
+
+inline Index count_above(const Eigen::VectorXd& sigma, double tolerance) {
+  Index rank = 0;
+  while (rank < sigma.size() && sigma(rank) > tolerance) ++rank;
+  return rank;
+}
+
+inline void check_tolerance(double value) {
+  if (value >= 0.0) return;
+  throw Error("lorma::analysis: expected a tolerance >= 0, got " + std::to_string(value));
+}
+
+inline double largest(const Eigen::VectorXd& sigma) {
+  return sigma.size() == 0 ? 0.0 : sigma(0);
+}
+
+}  // namespace detail
+
+/// max(m, n) eps sigma_1, relative to sigma_1.
+template <typename Derived>
+double default_tolerance(const Eigen::DenseBase<Derived>& m) {
+  return static_cast<double>(std::max(m.rows(), m.cols())) *
+         detail::epsilon_of<typename Derived::Scalar>();
+}
+
+}  // namespace lorma::inline LORMA_ABI::analysis
+
+#endif
