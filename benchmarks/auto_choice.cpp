@@ -59,8 +59,10 @@ void add(const Sizes& s, const lorma::RouteEstimate& line, lorma::StaticRoute<Pl
 template <typename Inflation>
 void add_all() {
   using Routes = lorma::RoutesFor<lorma::Auto, Inflation>;
-  for (const auto& [d, k] :
+  for (const auto& sizes :
        {std::pair<Index, Index>{256, 256}, {768, 768}, {2048, 2048}, {768, 3072}, {3072, 768}}) {
+    const Index d = std::get<0>(sizes);
+    const Index k = std::get<1>(sizes);
     for (const Index b : {1, 32, 512, 4096}) {
       for (const Index r : {1, 8, 64}) {
         const Sizes s{d, k, b, r};

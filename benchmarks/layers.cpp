@@ -25,15 +25,17 @@ struct Job {
 /// Widths of RoBERTa base and large (GPT-2 medium), Gemma 2B, LLaMA 3 8B.
 std::vector<Sizes> cases() {
   std::vector<Sizes> all;
-  for (const auto& [d, k] : {std::pair<Index, Index>{768, 768},
-                             {1024, 1024},
-                             {2048, 2048},
-                             {4096, 4096},
-                             {1024, 4096},
-                             {2048, 16384},
-                             {16384, 2048},
-                             {4096, 14336},
-                             {14336, 4096}}) {
+  for (const auto& sizes : {std::pair<Index, Index>{768, 768},
+                            {1024, 1024},
+                            {2048, 2048},
+                            {4096, 4096},
+                            {1024, 4096},
+                            {2048, 16384},
+                            {16384, 2048},
+                            {4096, 14336},
+                            {14336, 4096}}) {
+    const Index d = std::get<0>(sizes);
+    const Index k = std::get<1>(sizes);
     all.push_back({d, k, 256, 8});
   }
   for (const Index n : {256, 384, 512, 1536, 3072}) all.push_back({n, n, 256, 8});

@@ -2,11 +2,15 @@
 #ifndef LORMA_LORMA_HPP
 #define LORMA_LORMA_HPP
 
-/// The umbrella: everything that needs Eigen alone.
+/// The umbrella, which needs Eigen alone: adapters, compositions, and the questions about rank. More
+/// instruments are in lorma/analysis/analysis.hpp, files in lorma/io/safetensors.hpp.
 
 #include "lorma/adapter/adapter.hpp"
 #include "lorma/adapter/composition.hpp"
-#include "lorma/analysis/analysis.hpp"
+#include "lorma/analysis/adapter_rank.hpp"
+#include "lorma/analysis/numerical_rank.hpp"
+#include "lorma/analysis/rank_report.hpp"
+#include "lorma/analysis/spectrum_measures.hpp"
 #include "lorma/version.hpp"
 
 #endif

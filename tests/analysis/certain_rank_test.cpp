@@ -74,7 +74,9 @@ TEST_CASE("a pivot of zero is reported, not counted") {
 }
 
 TEST_CASE("ordinary matrices are answered by inertia, tall, wide and square") {
-  for (const auto& [m, n] : {std::pair<Index, Index>{120, 120}, {100, 260}, {260, 100}}) {
+  for (const auto& sizes : {std::pair<Index, Index>{120, 120}, {100, 260}, {260, 100}}) {
+    const Index m = std::get<0>(sizes);
+    const Index n = std::get<1>(sizes);
     const RankAnswer full = check_rank(random_matrix<float>(m, n, 3));
     CHECK(full.rank == 100 + (m == n ? 20 : 0));
     const Matrix<float> thin = random_matrix<float>(m, 17, 4) * random_matrix<float>(17, n, 5);
@@ -107,7 +109,6 @@ TEST_CASE("graded, clustered and deficient spectra") {
 
 TEST_CASE("singular values near the tolerance: certain outside the margin, else decomposed") {
   constexpr Index n = 128;
-  int decomposed = 0;
   for (const double distance : {0.5, 0.1, 0.03, 0.01, 1e-3, 1e-5, 0.0}) {
     for (const double side : {-1.0, 1.0}) {
       Eigen::VectorXd sigma = Eigen::VectorXd::Ones(n);
@@ -115,7 +116,7 @@ TEST_CASE("singular values near the tolerance: certain outside the margin, else 
       sigma.tail(3).setConstant(tolerance * (1.0 + side * distance));
       // Kept in float its small singular values move; what counts is that both agree.
       const Matrix<float> m = with_spectrum(n, n, sigma).cast<float>();
-      decomposed += check_rank(m).method == RankMethod::svd ? 1 : 0;
+      check_rank(m);
     }
   }
   // Exact powers of two on the diagonal do not move at all.

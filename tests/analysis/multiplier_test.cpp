@@ -31,7 +31,9 @@ A random_adapter(Index n, Index r) {
 TEST_CASE_TEMPLATE("spectrum, condition and determinant of the multiplier are the dense ones", A,
                    Adapter<double, Identity>, Adapter<double, None>,
                    Adapter<double, CyclicPermutation>) {
-  for (const auto& [n, r] : {std::pair<Index, Index>{1, 1}, {7, 2}, {7, 4}, {30, 3}, {6, 9}}) {
+  for (const auto& sizes : {std::pair<Index, Index>{1, 1}, {7, 2}, {7, 4}, {30, 3}, {6, 9}}) {
+    const Index n = std::get<0>(sizes);
+    const Index r = std::get<1>(sizes);
     CAPTURE(n);
     CAPTURE(r);
     const A adapter = random_adapter<A>(n, r);
@@ -103,7 +105,9 @@ TEST_CASE("edges of find_multiplier: zero, empty, other sizes, not finite") {
 }
 
 TEST_CASE_TEMPLATE("extract finds the adapter that made the change", Side, Pre, Post) {
-  for (const auto& [d, k] : {std::pair<Index, Index>{8, 8}, {9, 5}, {5, 9}}) {
+  for (const auto& sizes : {std::pair<Index, Index>{8, 8}, {9, 5}, {5, 9}}) {
+    const Index d = std::get<0>(sizes);
+    const Index k = std::get<1>(sizes);
     CAPTURE(d);
     const Index n = Side::dim(d, k);
     Adapter<double, Identity, Auto, Side> adapter(n, 2, 2.0);

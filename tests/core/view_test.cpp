@@ -106,8 +106,11 @@ TEST_CASE("overlap is never missed, and blocks of one parent that share nothing 
   std::vector<float> memory(200);
   std::vector<MatrixView<float>> views;
   for (const Index offset : {0, 3, 10, 23, 30, 64}) {
-    for (const auto& [rows, cols, ld] :
+    for (const auto& sizes :
          {std::array<Index, 3>{3, 4, 10}, {7, 2, 10}, {1, 5, 10}, {4, 1, 10}, {3, 3, 3}}) {
+      const Index rows = std::get<0>(sizes);
+      const Index cols = std::get<1>(sizes);
+      const Index ld = std::get<2>(sizes);
       for (const auto order : {StorageOrder::ColMajor, StorageOrder::RowMajor}) {
         const bool col = order == StorageOrder::ColMajor;
         views.emplace_back(memory.data() + offset, col ? rows : cols, col ? cols : rows, ld, order);

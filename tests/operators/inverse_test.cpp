@@ -35,8 +35,10 @@ Pair random_pair(Index n, Index r, double scale = 0.5) {
 }  // namespace
 
 TEST_CASE("IdentityCore is the dense answer without the dense matrix") {
-  for (const auto& [n, r] :
+  for (const auto& sizes :
        {std::pair<Index, Index>{1, 1}, {6, 2}, {6, 3}, {6, 4}, {5, 9}, {40, 8}}) {
+    const Index n = std::get<0>(sizes);
+    const Index r = std::get<1>(sizes);
     CAPTURE(n);
     CAPTURE(r);
     const Pair pair = random_pair(n, r);
@@ -88,7 +90,9 @@ TEST_CASE("factors that do not fit together are named") {
 
 TEST_CASE_TEMPLATE("Inverse undoes the multiplier from either side, in place too", I, Identity,
                    lorma::CyclicPermutation, lorma::None) {
-  for (const auto& [n, r] : {std::pair<Index, Index>{1, 1}, {6, 6}, {12, 3}, {17, 20}, {43, 2}}) {
+  for (const auto& sizes : {std::pair<Index, Index>{1, 1}, {6, 6}, {12, 3}, {17, 20}, {43, 2}}) {
+    const Index n = std::get<0>(sizes);
+    const Index r = std::get<1>(sizes);
     CAPTURE(n);
     const Pair pair = random_pair(n, r);
     const Inverse<I, double> inverse(pair.factors());

@@ -112,14 +112,17 @@ void check_operator(Index n, Index r, Index b) {
 
 template <typename Evaluation, typename I>
 void check_sizes() {
-  for (const auto& [n, r, b] : {std::array<Index, 3>{1, 1, 1},
-                                {12, 3, 5},
-                                {5, 9, 1},
-                                {43, 4, 7},
-                                {64, 8, 33},
-                                {30, 1, 2},
-                                {7, 2, 300},
-                                {9, 2, 0}}) {
+  for (const auto& sizes : {std::array<Index, 3>{1, 1, 1},
+                            {12, 3, 5},
+                            {5, 9, 1},
+                            {43, 4, 7},
+                            {64, 8, 33},
+                            {30, 1, 2},
+                            {7, 2, 300},
+                            {9, 2, 0}}) {
+    const Index n = std::get<0>(sizes);
+    const Index r = std::get<1>(sizes);
+    const Index b = std::get<2>(sizes);
     check_operator<Evaluation, I, double>(n, r, b);
     check_operator<Evaluation, I, float>(n, r, b);
   }

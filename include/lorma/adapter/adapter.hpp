@@ -63,7 +63,7 @@ class Adapter {
 
   /// The inflation's start of training (paper, section 3; docs/mathematics.md has the table).
   template <typename Urbg>
-  requires std::uniform_random_bit_generator<std::remove_cvref_t<Urbg>>
+  requires RandomBits<std::remove_cvref_t<Urbg>>
   void initialize(Urbg&& urbg) {
     B_.setZero(n_, rank_);
     A_.setZero(rank_, n_);

@@ -14,11 +14,9 @@
 #include <Eigen/Eigenvalues>
 #include <cmath>
 #include <optional>
-#include <random>
 
 #include "lorma/analysis/inertia.hpp"
 #include "lorma/analysis/tolerance.hpp"
-#include "lorma/core/random.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
@@ -69,22 +67,27 @@ struct Largest {
 
 template <typename Real>
 Largest largest_eigenvalue(const Matrix<Real>& G, double relative) {
+  using Vector = Eigen::Matrix<Real, Eigen::Dynamic, 1>;
   const Index p = G.rows();
   constexpr Index most = 80;
   const Index steps = std::min(most, p);
-  std::mt19937_64 urbg(20250607);
-  Matrix<double> basis(p, steps + 1);
-  Eigen::VectorXd v(p);
-  fill_uniform(MatrixView<double>(v.data(), p, 1, p), 1.0, urbg);
+  Matrix<Real> basis(p, steps + 1);
+  Vector v(p);
+  // Multiples of the golden ratio modulo 1: a start that no eigenvector of interest is orthogonal
+  // to.
+  for (Index i = 0; i < p; ++i) {
+    const double multiple = 0.61803398874989485 * static_cast<double>(i + 1);
+    v(i) = multiple - std::floor(multiple) - 0.5;
+  }
   basis.col(0) = v.normalized();
-  Eigen::VectorXd alpha = Eigen::VectorXd::Zero(steps);
-  Eigen::VectorXd beta = Eigen::VectorXd::Zero(steps);
+  Vector alpha = Vector::Zero(steps);
+  Vector beta = Vector::Zero(steps);
   Largest result;
   for (Index k = 0; k < steps; ++k) {
-    Eigen::VectorXd w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
+    Vector w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
     alpha(k) = basis.col(k).dot(w);
     for (int again = 0; again < 2; ++again) {
-      const Eigen::VectorXd overlap = basis.leftCols(k + 1).transpose() * w;
+      const Vector overlap = basis.leftCols(k + 1).transpose() * w;
       w.noalias() -= basis.leftCols(k + 1) * overlap;
     }
     beta(k) = w.norm();

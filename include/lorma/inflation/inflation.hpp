@@ -25,7 +25,6 @@
 ///   };
 
 #include <concepts>
-#include <random>
 #include <string_view>
 
 #include "lorma/core/view.hpp"
@@ -52,8 +51,13 @@ template <typename I>
 concept SaysHowItStarts = requires {
   { I::starts_as_identity } -> std::convertible_to<bool>;
 };
+struct AnyRandomBits {
+  static constexpr unsigned min() { return 0; }
+  static constexpr unsigned max() { return ~0U; }
+  unsigned operator()() { return 0; }
+};
 template <typename I>
-concept Initializes = requires(const MatrixView<float>& m, std::mt19937_64& urbg) {
+concept Initializes = requires(const MatrixView<float>& m, AnyRandomBits& urbg) {
   I::initialize(m, m, 1.0F, urbg);
 };
 

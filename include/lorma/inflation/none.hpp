@@ -12,6 +12,16 @@
 
 namespace lorma::inline LORMA_ABI {
 
+namespace detail {
+
+/// A template so that only who calls it compiles a decomposition.
+template <typename Real>
+Matrix<Real> pseudo_inverse(const Matrix<Real>& m) {
+  return m.completeOrthogonalDecomposition().pseudoInverse();
+}
+
+}  // namespace detail
+
 struct None {
   static constexpr std::string_view name = "None";
   using Evaluations = EvaluationList<Factored, Dense>;
@@ -36,7 +46,7 @@ struct None {
     for (Index j = 0; j < B.cols; ++j) {
       for (Index i = 0; i < B.rows; ++i) b(i, j) = static_cast<double>(B(i, j));
     }
-    const Matrix<double> pinv = b.completeOrthogonalDecomposition().pseudoInverse();
+    const Matrix<double> pinv = detail::pseudo_inverse(b);
     const double root = std::sqrt(static_cast<double>(scale));
     for (Index j = 0; j < B.cols; ++j) {
       for (Index i = 0; i < B.rows; ++i) {

@@ -37,30 +37,31 @@ struct IdentityCore {
   }
 };
 
-/// Throws ShapeError for factors that do not fit together.
-template <typename S>
+/// Throws ShapeError for factors that do not fit together. Real is a parameter so that only who
+/// calls this compiles its decompositions.
+template <typename S, typename Real = double>
 IdentityCore identity_core(const Factors<S>& f) {
   detail::check_factors("identity_core", f);
   const Index n = f.dim();
   const Index r = f.rank();
   const Index m = std::min(n, 2 * r);
-  Matrix<double> both(n, 2 * r);  // [B, A^T]
+  Matrix<Real> both(n, 2 * r);  // [B, A^T]
   for (Index q = 0; q < r; ++q) {
     for (Index i = 0; i < n; ++i) {
-      both(i, q) = static_cast<double>(f.B(i, q));
-      both(i, r + q) = static_cast<double>(f.A(q, i));
+      both(i, q) = static_cast<Real>(f.B(i, q));
+      both(i, r + q) = static_cast<Real>(f.A(q, i));
     }
   }
-  const Eigen::HouseholderQR<Matrix<double>> qr(both);
-  const Matrix<double> Q = qr.householderQ() * Matrix<double>::Identity(n, m);
-  const Matrix<double> QtB = Q.transpose() * both.leftCols(r);
-  const Matrix<double> AQ = both.rightCols(r).transpose() * Q;
-  const double s = static_cast<double>(f.scale);
-  const Matrix<double> core = Matrix<double>::Identity(m, m) + s * QtB * AQ;
+  const Eigen::HouseholderQR<Matrix<Real>> qr(both);
+  const Matrix<Real> Q = qr.householderQ() * Matrix<Real>::Identity(n, m);
+  const Matrix<Real> QtB = Q.transpose() * both.leftCols(r);
+  const Matrix<Real> AQ = both.rightCols(r).transpose() * Q;
+  const Real s = static_cast<Real>(f.scale);
+  const Matrix<Real> core = Matrix<Real>::Identity(m, m) + s * QtB * AQ;
 
   IdentityCore result;
   result.dim = n;
-  const Eigen::JacobiSVD<Matrix<double>> svd(core, Eigen::ComputeFullU | Eigen::ComputeFullV);
+  const Eigen::JacobiSVD<Matrix<Real>> svd(core, Eigen::ComputeFullU | Eigen::ComputeFullV);
   result.singular_values = svd.singularValues();
   result.largest = result.singular_values(0);
   result.smallest = result.singular_values(m - 1);
@@ -68,15 +69,15 @@ IdentityCore identity_core(const Factors<S>& f) {
     result.largest = std::max(result.largest, 1.0);
     result.smallest = std::min(result.smallest, 1.0);
   }
-  const Eigen::PartialPivLU<Matrix<double>> lu(core);
+  const Eigen::PartialPivLU<Matrix<Real>> lu(core);
   result.determinant_sign = static_cast<double>(lu.permutationP().determinant());
   for (Index i = 0; i < m; ++i) {
     const double pivot = lu.matrixLU()(i, i);
     result.determinant_sign *= pivot > 0.0 ? 1.0 : (pivot < 0.0 ? -1.0 : 0.0);
     result.log_abs_determinant += std::log(std::abs(pivot));
   }
-  const Matrix<double> inner = svd.matrixV() * (result.singular_values.cwiseInverse().asDiagonal() *
-                                                (svd.matrixU().transpose() * QtB).eval());
+  const Matrix<Real> inner = svd.matrixV() * (result.singular_values.cwiseInverse().asDiagonal() *
+                                              (svd.matrixU().transpose() * QtB).eval());
   result.inverse_B = Q * inner;
   return result;
 }
