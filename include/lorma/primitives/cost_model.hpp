@@ -8,7 +8,8 @@
 ///                                                                        .r=8}, Task::Training))
 ///     std::cout << e.name << ' ' << e.work.flops() << ' ' << e.seconds << (e.chosen ? " <-" : "");
 ///
-/// The seconds are those of one core of a current x86 server and matter only as ratios.
+/// The seconds are those of one core of a current x86 server (benchmarks/auto_choice.cpp, least
+/// squares over 480 timings) and matter only as ratios.
 
 #include <cmath>
 #include <string>
@@ -45,10 +46,10 @@ struct Work {
 
 /// Rates that turn Work into seconds.
 struct CostRates {
-  double product = 80e9;
-  double thin = 30e9;
-  double transform = 20e9;
-  double bytes = 10e9;
+  double product = 95e9;
+  double thin = 50e9;
+  double transform = 45e9;
+  double bytes = 30e9;
 
   double seconds(const Work& w) const {
     return w.product / product + w.thin / thin + w.transform / transform + w.bytes / bytes;
@@ -92,11 +93,15 @@ struct EvaluationWork<Spectral> {
     const double length = good ? n : std::max(16.0, 2.0 * n);
     return 2.5 * length * std::log2(length);
   }
+  /// Real transforms of b columns, taken in pairs.
+  static double columns(double b) { return 2 * std::ceil(b / 2); }
   static Work apply(double n, double r, double b, double size) {
-    return {.transform = (r + 1) * (b + 1) * one_transform(n), .bytes = 2 * n * b * size};
+    return {.transform = ((r + 1) * columns(b) + 2 * r) * one_transform(n),
+            .bytes = 2 * n * b * size};
   }
   static Work vjp(double n, double r, double b, double size) {
-    return {.transform = (2 * r + 2) * (b + 1) * one_transform(n), .bytes = 3 * n * b * size};
+    return {.transform = ((2 * r + 2) * columns(b) + 4 * r) * one_transform(n),
+            .bytes = 3 * n * b * size};
   }
 };
 
