@@ -66,10 +66,10 @@ struct RankReport {
   }
 };
 
-/// Cost of one singular value decomposition. Throws NonFinite.
+/// From the singular values of `m`, descending, when they are known already.
 template <typename Derived>
-RankReport rank_report(const Eigen::DenseBase<Derived>& m, double fraction = 0.99) {
-  const Eigen::VectorXd sigma = detail::singular_values_of(detail::finite_copy("rank_report", m));
+RankReport rank_report_from(const Eigen::VectorXd& sigma, const Eigen::DenseBase<Derived>& m,
+                            double fraction = 0.99) {
   RankReport report;
   report.rows = m.rows();
   report.cols = m.cols();
@@ -85,6 +85,13 @@ RankReport rank_report(const Eigen::DenseBase<Derived>& m, double fraction = 0.9
   report.near_full_rank = static_cast<double>(report.rank) >=
                           fraction * static_cast<double>(std::min(m.rows(), m.cols()));
   return report;
+}
+
+/// Cost of one singular value decomposition. Throws NonFinite.
+template <typename Derived>
+RankReport rank_report(const Eigen::DenseBase<Derived>& m, double fraction = 0.99) {
+  return rank_report_from(detail::singular_values_of(detail::finite_copy("rank_report", m)), m,
+                          fraction);
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis
