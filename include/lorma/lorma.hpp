@@ -2,8 +2,8 @@
 #ifndef LORMA_LORMA_HPP
 #define LORMA_LORMA_HPP
 
-/// The umbrella, which needs Eigen alone: adapters, compositions, and the questions about rank. More
-/// instruments are in lorma/analysis/analysis.hpp, files in lorma/io/safetensors.hpp.
+/// The umbrella, which needs Eigen alone: adapters, compositions, and the questions about rank.
+/// More instruments are in lorma/analysis/analysis.hpp, files in lorma/io/safetensors.hpp.
 
 #include "lorma/adapter/adapter.hpp"
 #include "lorma/adapter/composition.hpp"
