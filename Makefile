@@ -2,7 +2,7 @@
 # Thin over the CMake presets. On a fresh Debian or Ubuntu each command installs what it misses.
 JOBS ?= $(shell nproc)
 
-.PHONY: demo test bench compile-time help
+.PHONY: demo test tool bench compile-time help
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -18,6 +18,11 @@ test: ## configure, build and pass every test
 	cmake --preset test
 	cmake --build --preset test --parallel $(JOBS)
 	ctest --preset test --parallel $(JOBS)
+
+tool: ## build the command-line tool, build/release/tools/lorma/lorma
+	@tools/setup.sh
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS) --target lorma_tool
 
 bench: ## the benchmarks, into docs/benchmarks.md
 	@tools/setup.sh

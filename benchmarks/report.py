@@ -11,6 +11,9 @@ import re
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+from pages import fixed, number, plot, table
+
 SQUARES = [768, 1024, 2048, 4096]
 PLUS, PI = "LoRMA+", "LoRMA_pi"
 
@@ -64,81 +67,6 @@ class Layers:
                  if (m := re.search(r"/d:(\d+)/k:(\d+)/b:256/r:8$", name))}
         return sorted(found)
 
-
-# --- How it is shown -------------------------------------------------------------------------------
-
-def number(x, digits=3):
-    if x is None:
-        return "-"
-    if x >= 100:
-        return f"{x:.0f}"
-    return f"{x:.{max(0, digits - 1 - math.floor(math.log10(x)))}f}" if x > 0 else "0"
-
-
-def fixed(x):
-    return "-" if x is None else f"{x:.2f}"
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-COLORS = ["#1b6ca8", "#c8553d", "#588157", "#8d6a9f", "#b08900", "#4a4e69"]
-
-
-def plot(path, title, x_label, y_label, curves, log_y=False):
-    """Lines over a logarithmic x axis; curves is {name: [(x, y), ...]}."""
-    curves = {n: [(x, y) for x, y in c if y] for n, c in curves.items()}
-    curves = {n: c for n, c in curves.items() if c}
-    if not curves:
-        return False
-    width, height, left, top, right, bottom = 640, 380, 64, 40, 190, 52
-    xs = sorted({x for c in curves.values() for x, _ in c})
-    ys = [y for c in curves.values() for _, y in c]
-    low, high = (min(ys) / 1.2, max(ys) * 1.2) if log_y else (0.0, max(ys) * 1.08)
-    fx = (lambda x: math.log(x)) if xs[0] > 0 else float
-    fy = math.log if log_y else float
-
-    def px(x):
-        span = fx(xs[-1]) - fx(xs[0]) or 1.0
-        return left + (fx(x) - fx(xs[0])) / span * (width - left - right)
-
-    def py(y):
-        return height - bottom - (fy(y) - fy(low)) / (fy(high) - fy(low)) * (height - top - bottom)
-
-    svg = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-           f'font-family="sans-serif" font-size="12" role="img" aria-label="{title}">',
-           f'<rect width="{width}" height="{height}" fill="white"/>',
-           f'<text x="{left}" y="22" font-size="14" font-weight="bold">{title}</text>']
-    if log_y:
-        ticks = [m * 10.0 ** e for e in range(-4, 6) for m in (1, 2, 5) if low <= m * 10.0 ** e <= high]
-    else:
-        step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if high / s <= 8)
-        ticks = [i * step for i in range(int(high / step) + 1)]
-    for y in ticks:
-        svg.append(f'<line x1="{left}" x2="{width - right}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#ddd"/>'
-                   f'<text x="{left - 8}" y="{py(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    for x in xs:
-        svg.append(f'<text x="{px(x):.1f}" y="{height - bottom + 18}" text-anchor="middle">{x}</text>')
-    for i, (name, c) in enumerate(curves.items()):
-        color = COLORS[i % len(COLORS)]
-        points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in sorted(c))
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
-        svg += [f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{color}"/>' for x, y in c]
-        y_key = top + 10 + 20 * i
-        svg.append(f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
-                   f'stroke="{color}" stroke-width="3"/>'
-                   f'<text x="{width - right + 38}" y="{y_key + 4}">{name}</text>')
-    svg.append(f'<text x="{(left + width - right) / 2}" y="{height - 12}" text-anchor="middle">{x_label}</text>')
-    svg.append(f'<text transform="translate(16 {(top + height - bottom) / 2}) rotate(-90)" '
-               f'text-anchor="middle">{y_label}</text></svg>')
-    path.write_text("\n".join(svg) + "\n")
-    return True
-
-
-# --- Sections --------------------------------------------------------------------------------------
 
 def goals(layers, two, transforms, auto):
     rows = []

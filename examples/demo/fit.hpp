@@ -28,8 +28,15 @@ double relative_error(const Layer& layer, const Matrix& W0, const Tokens& tokens
   return (H - tokens.target).cast<double>().squaredNorm() / tokens.energy;
 }
 
-template <typename Layer>
-Run fit(Layer& layer, const Job& job, const Plan& plan, double rate, Progress& progress) {
+struct NoObserver {
+  template <typename Layer>
+  void operator()(long, double, const Layer&, const typename Layer::Gradients&) const {}
+};
+
+/// observe(step, training error, layer, gradients of that step) whenever the error is taken.
+template <typename Layer, typename Observer = NoObserver>
+Run fit(Layer& layer, const Job& job, const Plan& plan, double rate, Progress& progress,
+        Observer&& observe = {}) {
   using Clock = std::chrono::steady_clock;
   std::mt19937_64 urbg(plan.seed);
   layer.initialize(urbg);
@@ -59,7 +66,10 @@ Run fit(Layer& layer, const Job& job, const Plan& plan, double rate, Progress& p
     step_A.step(layer.A(), gradients.dA);
     step_B.step(layer.B(), gradients.dB);
     times.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
-    if (step % plan.report_every() == 0 || step == plan.steps) record(step);
+    if (step % plan.report_every() == 0 || step == plan.steps) {
+      record(step);
+      observe(step, run.training.back(), layer, gradients);
+    }
   }
   run.held_out = relative_error(layer, job.W0, job.held_out, tape_of_all);
   std::nth_element(times.begin(), times.begin() + std::ptrdiff_t(times.size() / 2), times.end());

@@ -201,4 +201,24 @@ TEST_CASE("the recorder follows a training and writes it down") {
   const auto json = nlohmann::json::parse(text.str());
   CHECK(json.at(0).at("update_B").is_null());
   CHECK(json.at(1).at("step") == 10);
+  CHECK(json.at(1).at("effective_rank_of_change") ==
+        doctest::Approx(effective_rank((adapter.merge(W0) - W0).eval())));
+}
+
+TEST_CASE("a recorder follows an additive baseline, which has no multiplier") {
+  const Matrix<double> A = random_matrix<double>(2, 7, 1);
+  const Matrix<double> zero = Matrix<double>::Zero(5, 2);
+  const Matrix<double> B = random_matrix<double>(5, 2, 2);
+  const lorma::Gradients<double> g{random_matrix<double>(7, 3, 3), A, B};
+  TrainingRecorder recorder;
+  recorder.record_additive(0, 1.0, A, zero, 0.5, g);
+  recorder.record_additive(1, 0.5, A, B, 0.5, g);
+  const TrainingRecord& start = recorder.records()[0];
+  const TrainingRecord& end = recorder.records()[1];
+  CHECK(start.rank_of_change == 0);
+  CHECK(start.effective_rank_of_change == 0.0);
+  CHECK(end.rank_of_change == 2);
+  CHECK(end.effective_rank_of_change == doctest::Approx(effective_rank((B * A).eval())));
+  CHECK(end.update_W == doctest::Approx(0.5 * (B * A).norm()));
+  CHECK(std::isnan(end.effective_rank));
 }

@@ -10,9 +10,9 @@
 
 #include "safetensors_support.hpp"
 
-using lorma_test::content;
-using lorma_test::file_of;
-using lorma_test::verdict;
+using lorma_tests::content;
+using lorma_tests::file_of;
+using lorma_tests::verdict;
 
 namespace {
 
@@ -190,7 +190,7 @@ TEST_CASE("tensors come in the order of their data, with their bytes") {
       R"("e":{"dtype":"F64","shape":[0,7],"data_offsets":[3,3]},"__metadata__":{"k":"\u00fc\n"},)"
       R"("a":{"dtype":"BOOL","shape":[3],"data_offsets":[0,3]}})",
       5);
-  const lorma::SafetensorsFile opened = lorma_test::open_bytes(file);
+  const lorma::SafetensorsFile opened = lorma_tests::open_bytes(file);
   REQUIRE(opened.tensors().size() == 3);
   CHECK(opened.tensors()[0].name == "a");
   CHECK(opened.tensors()[1].name == "e");

@@ -18,7 +18,7 @@
 
 #include "lorma/io/safetensors.hpp"
 
-namespace lorma_test {
+namespace lorma_tests {
 
 /// A file of that header (its length put before it) and that many bytes of data, 0, 1, 2, ...
 inline std::string file_of(const std::string& header, std::size_t data_bytes) {
@@ -79,6 +79,6 @@ class ScratchDirectory {
   std::filesystem::path path_;
 };
 
-}  // namespace lorma_test
+}  // namespace lorma_tests
 
 #endif

@@ -26,8 +26,8 @@ using lorma::Matrix;
 using lorma::RowMajorMatrix;
 using lorma::SafetensorsFile;
 using lorma::TensorSource;
-using lorma_test::content;
-using lorma_test::ScratchDirectory;
+using lorma_tests::content;
+using lorma_tests::ScratchDirectory;
 
 namespace {
 
@@ -142,7 +142,7 @@ TEST_CASE_TEMPLATE("misaligned data is copied, aligned data is not", T, double, 
   std::string header = R"({"m":{"dtype":")" + std::string(lorma::dtype_name(lorma::dtype_of<T>)) +
                        R"(","shape":[3,2],"data_offsets":[0,)" + size + "]}}";
   for (std::size_t shift = 0; shift < 16; ++shift) {
-    std::string file = lorma_test::file_of(header + std::string(shift, ' '), 0);
+    std::string file = lorma_tests::file_of(header + std::string(shift, ' '), 0);
     file.append(reinterpret_cast<const char*>(in_rows.data()), 6 * sizeof(T));
     const std::size_t start = file.size() - 6 * sizeof(T);
     std::vector<std::max_align_t> storage(file.size() / sizeof(std::max_align_t) + 1);
@@ -180,11 +180,11 @@ TEST_CASE("the file is laid out as the reference implementation lays it out") {
       "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]},"
       "\"z\":{\"dtype\":\"U8\",\"shape\":[1,3],\"data_offsets\":[16,19]}}";
   header.resize((header.size() + 7) / 8 * 8, ' ');
-  CHECK(content(path) == lorma_test::file_of(header, 0) + "abcdefgh" + "abcd" + "abcd" + "abc");
+  CHECK(content(path) == lorma_tests::file_of(header, 0) + "abcdefgh" + "abcd" + "abcd" + "abc");
   CHECK(scratch.files() == 1);
 
   lorma::write_safetensors(path, {});
-  CHECK(content(path) == lorma_test::file_of("{}      ", 0));
+  CHECK(content(path) == lorma_tests::file_of("{}      ", 0));
   CHECK(SafetensorsFile(path).tensors().empty());
 }
 
@@ -214,7 +214,7 @@ TEST_CASE("a tensor may be made while it is written, and from the file that it r
 TEST_CASE("what the format cannot hold is refused before anything is written") {
   const ScratchDirectory scratch;
   const std::filesystem::path path = scratch / "m.safetensors";
-  lorma_test::put(path, "old");
+  lorma_tests::put(path, "old");
   const auto no_bytes = [](const lorma::ByteSink&) { FAIL("nothing may be asked for"); };
   constexpr std::uint64_t big = std::uint64_t{1} << 60;
   const std::vector<std::vector<TensorSource>> refused = {
@@ -237,7 +237,7 @@ TEST_CASE("what the format cannot hold is refused before anything is written") {
 TEST_CASE("a write that fails leaves the old file and no other") {
   const ScratchDirectory scratch;
   const std::filesystem::path path = scratch / "m.safetensors";
-  lorma_test::put(path, "old");
+  lorma_tests::put(path, "old");
   const std::vector<std::byte> megabyte(1 << 20);
   const auto piece = [&](std::size_t n) { return std::span(megabyte).first(n); };
 
@@ -321,7 +321,7 @@ TEST_CASE("the permissions of a replaced file are kept; a link is replaced, not 
   namespace fs = std::filesystem;
   const ScratchDirectory scratch;
   const fs::path path = scratch / "m";
-  lorma_test::put(path, "old");
+  lorma_tests::put(path, "old");
   fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
   const fs::perms before = fs::status(path).permissions();
   lorma::write_safetensors(path, {});

@@ -28,11 +28,12 @@ struct TrainingRecord {
   double effective_rank = unknown;  ///< of I(BA)
   double condition = unknown;       ///< of I(BA)
   Index rank_of_change = -1;        ///< of W - W0
-  double gradient_A = unknown;      ///< ||dA||_F
-  double gradient_B = unknown;      ///< ||dB||_F
-  double update_A = unknown;        ///< ||A - A before||_F, since the last record
-  double update_B = unknown;        ///< ||B - B before||_F
-  double update_W = unknown;        ///< ||W - W before||_F
+  double effective_rank_of_change = unknown;
+  double gradient_A = unknown;  ///< ||dA||_F
+  double gradient_B = unknown;  ///< ||dB||_F
+  double update_A = unknown;    ///< ||A - A before||_F, since the last record
+  double update_B = unknown;    ///< ||B - B before||_F
+  double update_W = unknown;    ///< ||W - W before||_F
 };
 
 class TrainingRecorder {
@@ -42,38 +43,43 @@ class TrainingRecorder {
   /// Cost: the spectrum of I(BA), cheap for Identity and None, O(n^3) for others.
   template <typename AdapterType, typename Gradients>
   void record(long step, double loss, const AdapterType& adapter, const Gradients& gradients) {
-    TrainingRecord r;
-    r.step = step;
-    r.loss = loss;
-    r.gradient_A = gradients.dA.template cast<double>().norm();
-    r.gradient_B = gradients.dB.template cast<double>().norm();
+    record_factors(step, loss, adapter.A(), adapter.B(), gradients);
     const Eigen::VectorXd sigma = multiplier_singular_values(adapter);
-    r.effective_rank = detail::effective_rank_of(sigma);
-    r.condition = detail::condition_of(sigma);
-    r.update_A = step_from(A_, adapter.A());
-    r.update_B = step_from(B_, adapter.B());
-    records_.push_back(r);
+    records_.back().effective_rank = detail::effective_rank_of(sigma);
+    records_.back().condition = detail::condition_of(sigma);
   }
 
-  /// The same with the merged weight: rank of its change and size of its update. Cost: one merge
-  /// and delta_rank more.
+  /// The same with the merged weight: rank of its change and size of its update. Cost: a merge,
+  /// delta_rank and the singular values of a d x k matrix more.
   template <typename AdapterType, typename Gradients, typename Derived>
   void record(long step, double loss, const AdapterType& adapter, const Gradients& gradients,
               const Eigen::MatrixBase<Derived>& W0) {
     record(step, loss, adapter, gradients);
-    records_.back().rank_of_change = delta_rank(adapter, W0);
-    records_.back().update_W = step_from(W_, adapter.merge(W0));
+    const Matrix<double> start = W0.template cast<double>();
+    record_change(delta_rank(adapter, W0), adapter.merge(W0).template cast<double>() - start);
+  }
+
+  /// An additive baseline (LoRA), W = W0 + s B A: it has no I(BA). Factors B (d x r), A (r x k).
+  template <typename DerivedA, typename DerivedB, typename Gradients>
+  void record_additive(long step, double loss, const Eigen::MatrixBase<DerivedA>& A,
+                       const Eigen::MatrixBase<DerivedB>& B, double scale,
+                       const Gradients& gradients) {
+    record_factors(step, loss, A, B, gradients);
+    const Matrix<double> left = scale * B.template cast<double>();
+    const Matrix<double> right = A.template cast<double>();
+    record_change(detail::rank_of_product<typename DerivedA::Scalar>(left, right), left * right);
   }
 
   void write_csv(std::ostream& out) const {
-    out << "step,loss,effective_rank,condition,rank_of_change,gradient_A,gradient_B,update_A,"
-           "update_B,update_W\n";
+    out << "step,loss,effective_rank,condition,rank_of_change,effective_rank_of_change,"
+           "gradient_A,gradient_B,update_A,update_B,update_W\n";
     for (const TrainingRecord& r : records_) {
       out << r.step << std::setprecision(9);
       for (const double x : {r.loss, r.effective_rank, r.condition}) out << ',' << Cell{x, ""};
       out << ',';
       if (r.rank_of_change >= 0) out << r.rank_of_change;
-      for (const double x : {r.gradient_A, r.gradient_B, r.update_A, r.update_B, r.update_W}) {
+      for (const double x : {r.effective_rank_of_change, r.gradient_A, r.gradient_B, r.update_A,
+                             r.update_B, r.update_W}) {
         out << ',' << Cell{x, ""};
       }
       out << '\n';
@@ -93,7 +99,8 @@ class TrainingRecorder {
       } else {
         out << "null";
       }
-      out << ",\"gradient_A\":" << Cell{r.gradient_A} << ",\"gradient_B\":" << Cell{r.gradient_B}
+      out << ",\"effective_rank_of_change\":" << Cell{r.effective_rank_of_change}
+          << ",\"gradient_A\":" << Cell{r.gradient_A} << ",\"gradient_B\":" << Cell{r.gradient_B}
           << ",\"update_A\":" << Cell{r.update_A} << ",\"update_B\":" << Cell{r.update_B}
           << ",\"update_W\":" << Cell{r.update_W} << '}';
       separator = ",\n";
@@ -123,8 +130,27 @@ class TrainingRecorder {
     return size;
   }
 
+  template <typename A, typename B, typename Gradients>
+  void record_factors(long step, double loss, const A& a, const B& b, const Gradients& gradients) {
+    TrainingRecord r;
+    r.step = step;
+    r.loss = loss;
+    r.gradient_A = gradients.dA.template cast<double>().norm();
+    r.gradient_B = gradients.dB.template cast<double>().norm();
+    r.update_A = step_from(A_, a);
+    r.update_B = step_from(B_, b);
+    records_.push_back(r);
+  }
+
+  void record_change(Index rank, const Matrix<double>& change) {
+    TrainingRecord& r = records_.back();
+    r.rank_of_change = rank;
+    r.effective_rank_of_change = effective_rank(change);
+    r.update_W = step_from(change_, change);
+  }
+
   std::vector<TrainingRecord> records_;
-  Matrix<double> A_, B_, W_;
+  Matrix<double> A_, B_, change_;
 };
 
 }  // namespace lorma::inline LORMA_ABI::analysis

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "inspect.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <lorma/analysis/rank_report.hpp>
+#include <lorma/io/safetensors.hpp>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+#include <thread>
+
+#ifdef __GNUC__
+extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS
+#endif
+
+namespace lorma_tool {
+namespace {
+
+namespace fs = std::filesystem;
+using lorma::Dtype;
+using lorma::Index;
+using lorma::SafetensorsFile;
+
+struct Job {
+  std::shared_ptr<const SafetensorsFile> file;
+  std::size_t tensor = 0;
+  std::size_t line = 0;
+  double cost = 0.0;
+};
+
+bool has_arithmetic(Dtype type) {
+  return type == Dtype::F64 || type == Dtype::F32 || type == Dtype::F16 || type == Dtype::BF16;
+}
+
+/// The shards that an index file names, beside it. Throws lorma::FormatError.
+std::vector<fs::path> shards_of(const fs::path& index) {
+  std::ifstream in(index, std::ios::binary);
+  if (!in) throw lorma::Error("cannot read " + lorma::detail::in_quotes(index.string()));
+  const auto json = nlohmann::json::parse(in, nullptr, false);
+  const auto refuse = [&index](const std::string& what) {
+    throw lorma::FormatError(lorma::detail::in_quotes(index.string()) + ": " + what);
+  };
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
+    refuse("expected an index with an object \"weight_map\"");
+  }
+  std::set<std::string> names;
+  for (const auto& [tensor, shard] : json["weight_map"].items()) {
+    if (!shard.is_string()) refuse("expected names of files in \"weight_map\"");
+    const fs::path name = shard.get<std::string>();
+    // A shard lies beside its index: an index from outside must not open other files.
+    if (name.empty() || name != name.filename() || name == "." || name == "..") {
+      refuse("expected shards without a folder, got " + lorma::detail::in_quotes(name.string()));
+    }
+    names.insert(name.string());
+  }
+  std::vector<fs::path> shards;
+  for (const std::string& name : names) shards.push_back(index.parent_path() / name);
+  return shards;
+}
+
+/// Progress with the time left, one line that is rewritten on a terminal, nothing elsewhere.
+class Progress {
+ public:
+  Progress(bool wanted, double total)
+      : shown_(wanted && isatty(fileno(stderr)) != 0), total_(total) {}
+  ~Progress() {
+    if (shown_) std::fputs("\r\033[K", stderr);
+  }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void done(double cost, const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    done_ += cost;
+    if (!shown_) return;
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
+    const double left = spent.count() * (total_ - done_) / done_;
+    std::fprintf(stderr, "\r\033[K%3.0f %%, about %.0f s left  %s", 100.0 * done_ / total_, left,
+                 lorma::detail::escaped(name, 60).c_str());
+    std::fflush(stderr);
+  }
+
+ private:
+  std::mutex mutex_;
+  bool shown_;
+  double total_;
+  double done_ = 0.0;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+template <typename S>
+void measure(const SafetensorsFile& file, double threshold, MatrixLine& line) {
+  const lorma::Matrix<S> M = file.matrix<S>(line.name);
+  const Eigen::VectorXd sigma = lorma::analysis::singular_values(M);
+  const auto report = lorma::analysis::rank_report_from(sigma, M, threshold);
+  line.rank = report.rank;
+  const auto full = static_cast<double>(std::min(M.rows(), M.cols()));
+  line.fraction = full > 0.0 ? static_cast<double>(report.rank) / full : 1.0;
+  line.condition = report.condition;
+  line.stable_rank = report.stable_rank;
+  line.effective_rank = report.effective_rank;
+  line.largest = report.largest;
+  line.smallest = report.smallest;
+  line.near_full_rank = report.near_full_rank;
+  line.spectrum.assign(sigma.data(), sigma.data() + sigma.size());
+}
+
+void run(const Job& job, double threshold, MatrixLine& line) {
+  try {
+    if (job.file->tensors()[job.tensor].dtype == Dtype::F64) {
+      measure<double>(*job.file, threshold, line);
+    } else {
+      measure<float>(*job.file, threshold, line);
+    }
+  } catch (const std::exception& error) {
+    line.error = error.what();
+  }
+}
+
+}  // namespace
+
+std::size_t Inspection::near_full() const {
+  return static_cast<std::size_t>(
+      std::count_if(matrices.begin(), matrices.end(),
+                    [](const MatrixLine& m) { return m.error.empty() && m.near_full_rank; }));
+}
+
+int Inspection::exit_code() const {
+  const bool failed = std::any_of(matrices.begin(), matrices.end(),
+                                  [](const MatrixLine& m) { return !m.error.empty(); });
+  if (failed || !broken.empty()) return 2;
+  return near_full() == matrices.size() ? 0 : 1;
+}
+
+Inspection inspect(const InspectOptions& options) {
+  std::optional<std::regex> match;
+  if (!options.match.empty()) {
+    try {
+      match.emplace(options.match);
+    } catch (const std::regex_error& error) {
+      throw lorma::Error("--match: expected a regular expression, got " +
+                         lorma::detail::in_quotes(options.match) + " (" + error.what() + ")");
+    }
+  }
+  Inspection result;
+  result.threshold = options.threshold;
+  std::vector<fs::path> paths;
+  for (const fs::path& path : options.files) {
+    try {
+      if (path.extension() == ".json") {
+        const auto shards = shards_of(path);
+        paths.insert(paths.end(), shards.begin(), shards.end());
+      } else {
+        paths.push_back(path);
+      }
+    } catch (const std::exception& error) {
+      result.broken.emplace_back(error.what());
+    }
+  }
+  std::vector<Job> jobs;
+  double total = 0.0;
+  for (const fs::path& path : paths) {
+    try {
+      const auto file = std::make_shared<const SafetensorsFile>(path);
+      for (std::size_t t = 0; t < file->tensors().size(); ++t) {
+        const lorma::StoredTensor& tensor = file->tensors()[t];
+        if (tensor.shape.size() != 2) continue;
+        if (match && !std::regex_search(tensor.name, *match)) continue;
+        if (!has_arithmetic(tensor.dtype)) {
+          ++result.skipped;
+          continue;
+        }
+        MatrixLine line;
+        line.file = path.string();
+        line.name = tensor.name;
+        line.dtype = lorma::dtype_name(tensor.dtype);
+        line.rows = tensor.shape[0];
+        line.cols = tensor.shape[1];
+        const auto m = static_cast<double>(line.rows);
+        const auto n = static_cast<double>(line.cols);
+        jobs.push_back({file, t, result.matrices.size(), 1.0 + m * n * std::min(m, n)});
+        total += jobs.back().cost;
+        result.matrices.push_back(std::move(line));
+      }
+    } catch (const std::exception& error) {
+      result.broken.emplace_back(error.what());
+    }
+  }
+  // The largest first, so that no thread ends long after the others.
+  std::stable_sort(jobs.begin(), jobs.end(),
+                   [](const Job& a, const Job& b) { return a.cost > b.cost; });
+  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  const auto threads = std::min<std::size_t>(options.threads == 0 ? cores : options.threads,
+                                             std::max<std::size_t>(jobs.size(), 1));
+#ifdef __GNUC__
+  if (threads > 1 && openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
+#endif
+  if (match && result.matrices.empty() && result.broken.empty()) {
+    throw lorma::Error("--match: expected the name of a 2-D tensor to have " +
+                       lorma::detail::in_quotes(options.match) + ", none does");
+  }
+  Progress progress(options.progress, total);
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < jobs.size(); i = next++) {
+      MatrixLine& line = result.matrices[jobs[i].line];
+      run(jobs[i], options.threshold, line);
+      progress.done(jobs[i].cost, line.name);
+      jobs[i].file.reset();
+    }
+  };
+  std::vector<std::jthread> pool;
+  for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(work);
+  work();
+  pool.clear();
+  return result;
+}
+
+}  // namespace lorma_tool
