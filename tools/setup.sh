@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian or Ubuntu packages that building, testing and the demo need, and only those
-# that are missing. Needs root or sudo only when something is missing.
+# setup.sh [PACKAGE...]: installs the Debian or Ubuntu packages that building, testing and the demo
+# need, and those named, and only what is missing. Needs root or sudo only when something is missing.
 set -eu
 
-packages="g++ make cmake libeigen3-dev nlohmann-json3-dev libcli11-dev doctest-dev libbenchmark-dev libopenblas-dev liblapacke-dev"
+packages="g++ make cmake libeigen3-dev nlohmann-json3-dev libcli11-dev doctest-dev libbenchmark-dev libopenblas-dev liblapacke-dev $*"
 
 missing=""
 for package in $packages; do

@@ -38,44 +38,52 @@ void factor_block(const MatrixView<Real>& H) {
   }
 }
 
-}  // namespace detail
-
-/// Inertia of the symmetric H (p x p, column-major, lower triangle), which is overwritten.
-/// Cost p^3 / 3 flops. A template so that only who calls it compiles it.
+/// The same by halves, so that nearly all of it is products of large matrices.
 template <typename Real>
-Inertia inertia_in_place(Workspace& workspace, const MatrixView<Real>& H) {
-  const Index p = H.rows;
-  if (p == 0) return {};
-  constexpr Index width = 128;
-  const auto frame = workspace.frame();
-  const MatrixView<Real> scaled = workspace.take<Real>(p, width);
-  for (Index k = 0; k < p; k += width) {
-    const Index w = std::min(width, p - k);
-    const Index below = p - k - w;
-    const MatrixView<Real> diagonal = H.block(k, k, w, w);
-    detail::factor_block(diagonal);
-    if (below == 0) break;
-    // The panel: X = H_21 L_11^-T is L_21 D_1; both are needed.
-    const MatrixView<Real> panel = H.block(k + w, k, below, w);
-    const auto L = eigen_map<Eigen::ColMajor>(diagonal);
+void factor(Workspace& workspace, const MatrixView<Real>& H) {
+  constexpr Index small = 24;
+  if (H.rows <= small) return factor_block(H);
+  const Index w = H.rows / 2;
+  const Index below = H.rows - w;
+  const MatrixView<Real> first = H.block(0, 0, w, w);
+  factor(workspace, first);
+  {
+    // X = H_21 L_11^-T is L_21 D_1; both are needed.
+    const auto frame = workspace.frame();
+    const MatrixView<Real> panel = H.block(w, 0, below, w);
+    const auto L = eigen_map<Eigen::ColMajor>(first);
     auto X = eigen_map<Eigen::ColMajor>(panel);
     L.template triangularView<Eigen::UnitLower>()
         .transpose()
         .template solveInPlace<Eigen::OnTheRight>(X);
-    const MatrixView<Real> LD = scaled.block(0, 0, below, w);
+    const MatrixView<Real> LD = workspace.take<Real>(below, w);
     EigenCpu::copy(workspace, as_const(panel), LD);
     for (Index j = 0; j < w; ++j) {
-      const Real reciprocal = Real(1) / diagonal(j, j);
+      const Real reciprocal = Real(1) / first(j, j);
       for (Index i = 0; i < below; ++i) panel(i, j) *= reciprocal;
     }
-    // The rest, lower triangle by stripes of columns.
+    // The lower triangle of the rest, by stripes of columns.
+    constexpr Index width = 192;
     for (Index j = 0; j < below; j += width) {
       const Index count = std::min(width, below - j);
       EigenCpu::gemm(workspace, Real(-1), as_const(LD.block(j, 0, below - j, w)),
                      as_const(panel.block(j, 0, count, w).transposed()), Real(1),
-                     H.block(k + w + j, k + w + j, below - j, count));
+                     H.block(w + j, w + j, below - j, count));
     }
   }
+  factor(workspace, H.block(w, w, below, below));
+}
+
+}  // namespace detail
+
+/// Inertia of the symmetric H (p x p, column-major, lower triangle), which is overwritten.
+/// Cost p^3 / 3 flops, a workspace of p^2 / 4 numbers. A template so that only who calls it
+/// compiles it.
+template <typename Real>
+Inertia inertia_in_place(Workspace& workspace, const MatrixView<Real>& H) {
+  const Index p = H.rows;
+  if (p == 0) return {};
+  detail::factor(workspace, H);
   Inertia result;
   for (Index k = 0; k < p; ++k) {
     const Real pivot = H(k, k);
