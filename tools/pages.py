@@ -5,6 +5,7 @@ import math
 import re
 
 COLORS = ["#1b6ca8", "#c8553d", "#588157", "#8d6a9f", "#b08900", "#4a4e69"]
+DASHES = ["none", "2 3", "9 4", "9 3 2 3", "none", "4 4"]  # curves that coincide stay visible
 
 
 def number(x, digits=3):
@@ -69,12 +70,13 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False):
     for i, (name, c) in enumerate(curves.items()):
         color = COLORS[i % len(COLORS)]
         points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in sorted(c))
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
+        dash = f'stroke-dasharray="{DASHES[i % len(DASHES)]}"'
+        svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" {dash}/>')
         if len(c) <= 20:
             svg += [f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{color}"/>' for x, y in c]
         y_key = top + 10 + 20 * i
         svg.append(f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
-                   f'stroke="{color}" stroke-width="3"/>'
+                   f'stroke="{color}" stroke-width="3" {dash}/>'
                    f'<text x="{width - right + 38}" y="{y_key + 4}">{name}</text>')
     svg.append(f'<text x="{(left + width - right) / 2}" y="{height - 12}" text-anchor="middle">{x_label}</text>')
     svg.append(f'<text transform="translate(16 {(top + height - bottom) / 2}) rotate(-90)" '

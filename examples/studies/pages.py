@@ -92,7 +92,7 @@ def deficient_weight(data, docs):
     rows = [[str(k)] + [str(cell[m, k]["rank_of_change"]) for m in METHODS] for k in ranks]
     fill(page, "near change" if near else "far change", table(["rank of W0"] + METHODS, rows))
     curves = by_method(data, "rank_of_W0", lambda run: run["end_error"])
-    curves["out of reach"] = [(k, cell["LoRA", k]["out_of_reach"]) for k in ranks]
+    curves["out of reach"] = [(k, x) for k in ranks if (x := cell["LoRA", k]["out_of_reach"]) > 1e-4 or not near]
     plot(docs / f"study-deficient-weight-{'near' if near else 'far'}.svg", "Error after training", "rank of W0",
          "error, training tokens", curves, log_x=False, log_y=near)
 

@@ -88,19 +88,33 @@ std::string html(const std::string& text) {
   return out;
 }
 
-/// Singular values over their index on a logarithmic scale of 12 decades below the first.
-std::string spectrum_picture(const std::vector<double>& sigma) {
+/// Decades from the first singular value down to one.
+double fall(const std::vector<double>& sigma, std::size_t i) {
+  constexpr double most = 16;  // what a double resolves
+  return sigma[i] > 0.0 ? std::min(most, std::log10(sigma[0] / sigma[i])) : most;
+}
+
+/// The least whole number of decades that holds all spectra.
+int decades_of(const Inspection& inspection) {
+  double deepest = 1.0;
+  for (const MatrixLine& m : inspection.matrices) {
+    if (m.spectrum.empty() || m.spectrum[0] <= 0.0) continue;
+    deepest = std::max(deepest, fall(m.spectrum, m.spectrum.size() - 1));
+  }
+  return static_cast<int>(std::ceil(deepest));
+}
+
+/// Singular values over their index on a logarithmic scale of so many decades below the first.
+std::string spectrum_picture(const std::vector<double>& sigma, int decades) {
   if (sigma.size() < 2 || sigma[0] <= 0.0) return "";
   constexpr double width = 160;
   constexpr double height = 40;
-  constexpr double decades = 12;
   std::string points;
   const std::size_t step = std::max<std::size_t>(1, sigma.size() / 200);
   for (std::size_t i = 0; i < sigma.size(); i += step) {
-    const double fall = sigma[i] > 0.0 ? std::log10(sigma[0] / sigma[i]) : decades;
     points +=
         format("%.1f", width * static_cast<double>(i) / static_cast<double>(sigma.size() - 1)) +
-        "," + format("%.1f", height * std::min(fall, decades) / decades) + " ";
+        "," + format("%.1f", height * fall(sigma, i) / decades) + " ";
   }
   return "<svg viewBox=\"-1 -1 162 42\" width=\"162\" height=\"42\"><polyline points=\"" + points +
          "\" fill=\"none\" stroke=\"#1b6ca8\" stroke-width=\"1.5\"/></svg>";
@@ -203,11 +217,12 @@ td:first-child,th:first-child{text-align:left;font-family:monospace}.deficient{c
   }
   text += "<table><thead><tr>";
   for (const std::string& head : heads) text += "<th>" + html(head) + "</th>";
-  text += "<th>spectrum, 12 decades</th></tr></thead><tbody>\n";
+  const int decades = decades_of(inspection);
+  text += "<th>spectrum, " + std::to_string(decades) + " decades</th></tr></thead><tbody>\n";
   for (const MatrixLine& m : inspection.matrices) {
     text += m.error.empty() && m.near_full_rank ? "<tr>" : "<tr class=\"deficient\">";
     for (const std::string& cell : cells(m)) text += "<td>" + html(cell) + "</td>";
-    text += "<td>" + spectrum_picture(m.spectrum) + "</td></tr>\n";
+    text += "<td>" + spectrum_picture(m.spectrum, decades) + "</td></tr>\n";
   }
   text += R"(</tbody></table><script>
 document.querySelectorAll("th").forEach((th, column) => th.addEventListener("click", () => {
