@@ -38,6 +38,7 @@ RankAnswer check_rank(const Eigen::MatrixBase<Derived>& m) {
   const Eigen::VectorXd sigma = singular_values(m);
   const double tolerance = default_tolerance(m) * sigma(0);
   CHECK(answer.rank == rank_by_svd(m, tolerance));
+  CHECK(std::abs(answer.tolerance / tolerance - 1) <= 1e-3);
   // Where inertia answered, sigma_1 is known to within the margin.
   CHECK(std::abs(answer.tolerance / tolerance - 1) <= std::max(answer.margin, 1e-12));
   if (answer.method == RankMethod::inertia) {
