@@ -13,10 +13,12 @@
 ///   adapter.merge_in_place(W0);                           // W0 becomes W
 ///
 /// Policies: Inflation Identity | CyclicPermutation | None | yours; Order Auto |
-/// ActivationFirst<E> | WeightFirst<E>; Side Pre | Post; Backend EigenCpu | CuBlas.
+/// ActivationFirst<E> | WeightFirst<E>; Side Pre | Post; Backend EigenCpu | CuBlas, whose adapters
+/// are made with a context or by to<CuBlas>(context).
 /// Source: LoRMA, arXiv 2506.07621. Const members may be called from several threads at once.
 
 #include <cmath>
+#include <concepts>
 #include <vector>
 
 #include "lorma/inflation/cyclic_permutation.hpp"
@@ -34,6 +36,7 @@ template <typename ScalarType, typename InflationPolicyType = Identity, typename
 class Adapter {
   static_assert(
       detail::CheckPolicies<ScalarType, InflationPolicyType, OrderType, SideType, BackendType>::ok);
+  using Real = Accumulator<ScalarType>;
 
  public:
   using Scalar = ScalarType;
@@ -42,6 +45,7 @@ class Adapter {
   using Side = SideType;
   using Backend = BackendType;
   using Workspace = typename Backend::Workspace;
+  using Context = typename Backend::Context;
   using MatrixType = typename Backend::template Matrix<Scalar>;
   using Tape = lorma::Tape<Scalar, Backend>;
   using TapeBase = detail::TapeStorage<Scalar, Backend>;
@@ -49,41 +53,76 @@ class Adapter {
 
   /// Factors start zero. Throws ShapeError unless n >= 1 and rank >= 1, Error unless alpha is
   /// finite and positive.
-  Adapter(Index n, Index rank, Scalar alpha) : alpha_(alpha), n_(n), rank_(rank) {
+  Adapter(Index n, Index rank, Real alpha) requires std::default_initializable<Context>
+      : Adapter(Context{}, n, rank, alpha) {}
+  /// The same on a device.
+  Adapter(const Context& context, Index n, Index rank, Real alpha)
+      : context_(context), alpha_(alpha), n_(n), rank_(rank) {
     if (n < 1 || rank < 1) {
       throw ShapeError("lorma::Adapter: expected n >= 1 and rank >= 1, got n = " +
                        std::to_string(n) + ", rank = " + std::to_string(rank));
     }
-    if (!std::isfinite(alpha) || !(alpha > Scalar(0))) {
+    if (!std::isfinite(alpha) || !(alpha > Real(0))) {
       throw Error("lorma::Adapter: expected a finite alpha > 0, got " + std::to_string(alpha));
     }
-    B_.setZero(n, rank);
-    A_.setZero(rank, n);
+    set_factors(Matrix<Scalar>::Zero(n, rank), Matrix<Scalar>::Zero(rank, n));
   }
 
   /// The inflation's start of training (paper, section 3; docs/mathematics.md has the table).
   template <typename Urbg>
   requires RandomBits<std::remove_cvref_t<Urbg>>
   void initialize(Urbg&& urbg) {
-    B_.setZero(n_, rank_);
-    A_.setZero(rank_, n_);
-    Inflation::initialize(Backend::view(B_), Backend::view(A_), scale(), urbg);
+    Matrix<Real> B = Matrix<Real>::Zero(n_, rank_);
+    Matrix<Real> A = Matrix<Real>::Zero(rank_, n_);
+    Inflation::initialize(view_of(B), view_of(A), scale(), urbg);
+    set_factors(B.template cast<Scalar>(), A.template cast<Scalar>());
   }
+
+  /// Copies factors of the CPU, B (n x r) and A (r x n), to where the adapter lives. Throws
+  /// ShapeError.
+  void set_factors(const Matrix<Scalar>& B, const Matrix<Scalar>& A) {
+    check_factor_shapes(B, A);
+    Backend::upload(context_, B, B_);
+    Backend::upload(context_, A, A_);
+  }
+
+  /// The same adapter on another backend; factors are copied.
+  template <typename Target>
+  Adapter<Scalar, Inflation, Order, Side, Target> to(
+      const typename Target::Context& context) const {
+    Adapter<Scalar, Inflation, Order, Side, Target> result(context, n_, rank_, alpha_);
+    check_factor_shapes(B_, A_);
+    auto workspace = Backend::make_workspace(context_);
+    const auto copy = [&](const MatrixType& m) {
+      const auto host = Backend::on_host(workspace, as_const(Backend::view(m)));
+      const MatrixView<const Scalar> from = detail::host_view(host);
+      Matrix<Scalar> plain(from.rows, from.cols);
+      lorma::Workspace unused;
+      EigenCpu::copy(unused, from, view_of(plain));
+      return plain;
+    };
+    result.set_factors(copy(B_), copy(A_));
+    return result;
+  }
+  template <typename Target>
+  requires std::default_initializable<typename Target::Context>
+  auto to() const { return to<Target>(typename Target::Context{}); }
+
+  const Context& context() const { return context_; }
 
   MatrixType& A() { return A_; }              ///< r x n
   const MatrixType& A() const { return A_; }  ///< r x n
   MatrixType& B() { return B_; }              ///< n x r
   const MatrixType& B() const { return B_; }  ///< n x r
-  Scalar alpha() const { return alpha_; }
-  Index rank() const { return rank_; }  ///< r, the rank of the factors
-  Index dim() const { return n_; }      ///< n, the size of I(BA)
-  Scalar scale() const { return alpha_ / static_cast<Scalar>(rank_); }  ///< s = alpha / r
+  Real alpha() const { return alpha_; }
+  Index rank() const { return rank_; }                              ///< r, the rank of the factors
+  Index dim() const { return n_; }                                  ///< n, the size of I(BA)
+  Real scale() const { return alpha_ / static_cast<Real>(rank_); }  ///< s = alpha / r
   Index parameters() const { return 2 * n_ * rank_; }
 
   /// What the free primitives take. Throws ShapeError when A() or B() was given another shape.
   Factors<Scalar> factors() const {
-    detail::check_shape("Adapter", "factor B (n x r)", B_.rows(), B_.cols(), n_, rank_);
-    detail::check_shape("Adapter", "factor A (r x n)", A_.rows(), A_.cols(), rank_, n_);
+    check_factor_shapes(B_, A_);
     return {Backend::view(B_), Backend::view(A_), scale()};
   }
 
@@ -132,7 +171,7 @@ class Adapter {
   /// W0 becomes W; nothing is written when something is refused.
   template <typename W>
   void merge_in_place(W&& w, Finiteness finiteness = Finiteness::unchecked) const {
-    Workspace workspace;
+    auto workspace = Backend::make_workspace(context_);
     merge_in_place(w, workspace, finiteness);
   }
   template <typename W>
@@ -144,17 +183,18 @@ class Adapter {
   /// when no digit would survive; W is untouched then.
   template <typename W>
   void unmerge_in_place(W&& w, Finiteness finiteness = Finiteness::unchecked) const {
-    Workspace workspace;
+    auto workspace = Backend::make_workspace(context_);
     lorma::unmerge_in_place<Inflation, Order, Side, Backend>(factors(), w, workspace, finiteness);
   }
 
   /// P = I(BA), dense n x n, for study. Cost 2 n^2 r flops.
   MatrixType inflated() const {
-    Workspace workspace;
+    auto workspace = Backend::make_workspace(context_);
     const auto frame = workspace.frame();
     const Factors<Scalar> f = factors();
     const Operator<Dense, Inflation, Backend, Scalar> P(workspace, f);
-    MatrixType result(n_, n_);
+    MatrixType result;
+    Backend::resize(context_, result, n_, n_);
     Backend::copy(workspace, as_const(P.matrix()), Backend::view(result));
     return result;
   }
@@ -174,7 +214,7 @@ class Adapter {
 
   /// The cost model's estimates for W0 d x k and b columns; the route taken is marked.
   static std::vector<RouteEstimate> explain(const CallSizes& call, Task task) {
-    return lorma::explain<Order, Inflation, Side, Scalar>(call, task);
+    return lorma::explain<Order, Inflation, Side, Scalar, Backend>(call, task);
   }
 
  private:
@@ -183,14 +223,17 @@ class Adapter {
     const auto& operand = Backend::operand(x);
     const MatrixView<const Scalar> in = operand.view();
     detail::check_shape("Adapter::apply", "Y (n x b)", in.rows, in.cols, n_, in.cols);
-    MatrixType result(n_, in.cols);
+    MatrixType result;
+    Backend::resize(context_, result, n_, in.cols);
     if (in.empty()) return result;
     using Routes = detail::MergeRoutes<Order, Inflation>;
     const CallSizes call{n_, in.cols, 0, rank_};
     visit_route(
-        Routes{}, detail::cheapest<Pre>(Routes{}, call, Task::Merge, CostRates{}, sizeof(Scalar)),
+        Routes{},
+        detail::cheapest<Pre>(Routes{}, call, Task::Merge, Backend::template cost_rates<Scalar>(),
+                              sizeof(Scalar)),
         [&](auto route) {
-          Workspace workspace;
+          auto workspace = Backend::make_workspace(context_);
           const auto frame = workspace.frame();
           const Operator<typename decltype(route)::Evaluation, Inflation, Backend, Scalar> P(
               workspace, factors());
@@ -199,7 +242,14 @@ class Adapter {
     return result;
   }
 
-  Scalar alpha_;
+  template <typename FactorB, typename FactorA>
+  void check_factor_shapes(const FactorB& B, const FactorA& A) const {
+    detail::check_shape("Adapter", "factor B (n x r)", B.rows(), B.cols(), n_, rank_);
+    detail::check_shape("Adapter", "factor A (r x n)", A.rows(), A.cols(), rank_, n_);
+  }
+
+  [[no_unique_address]] Context context_;
+  Real alpha_;
   Index n_;
   Index rank_;
   MatrixType B_;

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <string_view>
 
+#include "lorma/backend/cost_rates.hpp"
 #include "lorma/core/view.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -15,9 +16,17 @@ namespace lorma::inline LORMA_ABI {
 /// Backend policy. All members are static; views point to memory of the backend.
 ///
 ///   name                              std::string_view
-///   Workspace                         scratch and, for devices, the stream: frame(), take<S>(rows,
-///                                     cols, order), take_array<S>(count)
-///   Matrix<S>                         owning storage, resizable; view(matrix) gives a MatrixView
+///   computes<S>                       whether factors and activations may be of S
+///   cache_bytes, panel_columns        how much is worth taking at a time
+///   cost_rates<S>()                   CostRates of the cost model
+///   Context                           where memory lies and work is queued; a handle to copy
+///   Workspace                         scratch, and the context: frame(), take<S>(rows, cols,
+///                                     order), take_array<S>(count)
+///   make_workspace(context), context_of(x)
+///   Matrix<S>                         owning storage; view(matrix) gives a MatrixView
+///   resize(context, matrix, rows, cols)
+///   on_host(ws, X)                    the elements for the CPU to read: a view or a Matrix; waits
+///   upload(context, M, matrix)        from a matrix of the CPU
 ///   operand(x)                        what the caller passed, as an object with .view()
 ///   output(function, x)               what the caller wants written, as a MatrixView
 ///   empty_like(x)                     owning storage of the size, scalar and order of x
@@ -30,15 +39,18 @@ namespace lorma::inline LORMA_ABI {
 template <typename B>
 concept BackendPolicy = requires {
   { B::name } -> std::convertible_to<std::string_view>;
+  typename B::Context;
   typename B::Workspace;
   typename B::template Matrix<float>;
+  { B::template computes<float> } -> std::convertible_to<bool>;
+  { B::template cost_rates<float>() } -> std::same_as<CostRates>;
 }
 &&requires(typename B::Workspace& ws, MatrixView<float> out, MatrixView<const float> in,
            typename B::template Matrix<float>& matrix) {
   { B::view(matrix) } -> std::same_as<MatrixView<float>>;
-  B::gemm(ws, 1.0F, in, in, 0.0F, out);
+  B::gemm(ws, 1, in, in, 0, out);
   B::copy(ws, in, out);
-  B::fill(ws, 0.0F, out);
+  B::fill(ws, 0, out);
   B::add_identity(ws, out);
   { B::is_finite(ws, in) } -> std::same_as<bool>;
 };

@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "lorma/backend/backend.hpp"
+#include "lorma/backend/cost_rates.hpp"
 #include "lorma/backend/eigen_gemm.hpp"
 #include "lorma/backend/eigen_view.hpp"
 #include "lorma/core/workspace.hpp"
@@ -19,10 +20,43 @@ namespace lorma::inline LORMA_ABI {
 struct EigenCpu {
   static constexpr std::string_view name = "EigenCpu";
 
+  /// Memory of the process needs no context.
+  struct Context {};
   using Workspace = lorma::Workspace;
 
   template <typename S>
   using Matrix = lorma::Matrix<S>;
+
+  template <typename S>
+  static constexpr bool computes = ComputeScalar<S>;
+  /// What fits the second-level cache, and columns whose copy does.
+  static constexpr Index cache_bytes = Index(1) << 19;
+  static constexpr Index panel_columns = 256;
+
+  template <typename S>
+  static constexpr CostRates cost_rates() {
+    return {};
+  }
+
+  static Workspace make_workspace(const Context&) { return {}; }
+  template <typename X>
+  static Context context_of(const X&) {
+    return {};
+  }
+  /// Elements are undefined after a change of size.
+  template <typename S>
+  static void resize(const Context&, Matrix<S>& m, Index rows, Index cols) {
+    m.resize(rows, cols);
+  }
+  /// Between memory of the backend and of the process: here the same.
+  template <typename T>
+  static MatrixView<const T> on_host(Workspace&, const MatrixView<T>& X) {
+    return X;
+  }
+  template <typename S>
+  static void upload(const Context&, const lorma::Matrix<S>& from, Matrix<S>& to) {
+    to = from;
+  }
 
   template <typename S>
   static MatrixView<S> view(Matrix<S>& m) {
@@ -55,8 +89,8 @@ struct EigenCpu {
   /// C = alpha A B + beta C. A of half or bfloat16 is converted by panels of rows.
   template <typename TA, typename TB, typename S>
   requires StorableIn<TA, S> && std::same_as<std::remove_const_t<TB>, S>
-  static void gemm(Workspace& workspace, S alpha, const MatrixView<TA>& A, const MatrixView<TB>& B,
-                   S beta, const MatrixView<S>& C) {
+  static void gemm(Workspace& workspace, std::type_identity_t<S> alpha, const MatrixView<TA>& A,
+                   const MatrixView<TB>& B, std::type_identity_t<S> beta, const MatrixView<S>& C) {
     if constexpr (std::same_as<std::remove_const_t<TA>, S>) {
       detail::gemm<S>(workspace, alpha, A, B, beta, C);
     } else {
@@ -99,7 +133,7 @@ struct EigenCpu {
   }
 
   template <typename S>
-  static void fill(Workspace&, S value, const MatrixView<S>& X) {
+  static void fill(Workspace&, std::type_identity_t<S> value, const MatrixView<S>& X) {
     visit_eigen(X, [value](auto x) { x.setConstant(value); });
   }
 

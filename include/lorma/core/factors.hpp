@@ -10,13 +10,13 @@
 namespace lorma::inline LORMA_ABI {
 
 /// Non-owning factors; what the free primitives take, so that a framework keeps its own storage.
-template <ComputeScalar S>
+template <ElementScalar S>
 struct Factors {
   using Scalar = S;
 
-  MatrixView<const S> B;  ///< n x r
-  MatrixView<const S> A;  ///< r x n
-  S scale = S(1);         ///< s = alpha / r
+  MatrixView<const S> B;     ///< n x r
+  MatrixView<const S> A;     ///< r x n
+  Accumulator<S> scale = 1;  ///< s = alpha / r
 
   Index dim() const { return B.rows; }
   Index rank() const { return B.cols; }

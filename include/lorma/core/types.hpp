@@ -27,6 +27,14 @@ concept ComputeScalar = std::same_as<T, float> || std::same_as<T, double>;
 template <typename T>
 concept StorageOnlyScalar = std::same_as<T, Eigen::half> || std::same_as<T, Eigen::bfloat16>;
 
+/// Types that factors and activations may have; a backend says which of them it takes.
+template <typename T>
+concept ElementScalar = ComputeScalar<T> || StorageOnlyScalar<T>;
+
+/// What sums of products of T are kept in, and the type of the scale s = alpha / r.
+template <typename T>
+using Accumulator = std::conditional_t<StorageOnlyScalar<T>, float, T>;
+
 /// A weight of type `Storage` can meet an adapter of type `Compute`.
 template <typename Storage, typename Compute>
 concept StorableIn = std::same_as<std::remove_const_t<Storage>, Compute> ||

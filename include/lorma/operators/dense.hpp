@@ -15,6 +15,30 @@
 
 namespace lorma::inline LORMA_ABI {
 
+namespace detail {
+
+/// out = Q X; in place (out is X) by panels of columns.
+template <typename Backend, typename S>
+void multiply_dense(typename Backend::Workspace& workspace, const MatrixView<const S>& Q,
+                    const MatrixView<const S>& X, const MatrixView<S>& out) {
+  if (!out.same_place(X)) {
+    Backend::gemm(workspace, 1, Q, X, 0, out);
+    return;
+  }
+  constexpr Index panel = Backend::panel_columns;
+  const auto frame = workspace.frame();
+  const MatrixView<S> old =
+      workspace.template take<S>(X.rows, std::min(panel, X.cols), StorageOrder::ColMajor);
+  for (Index j = 0; j < X.cols; j += panel) {
+    const Index count = std::min(panel, X.cols - j);
+    const MatrixView<S> part = old.col_range(0, count);
+    Backend::copy(workspace, X.col_range(j, count), part);
+    Backend::gemm(workspace, 1, Q, as_const(part), 0, out.col_range(j, count));
+  }
+}
+
+}  // namespace detail
+
 /// For every inflation.
 template <typename Inflation, typename Backend, typename S>
 class Operator<Dense, Inflation, Backend, S> {
@@ -23,7 +47,7 @@ class Operator<Dense, Inflation, Backend, S> {
 
   Operator(Workspace& workspace, const Factors<S>& f) : f_(f) {
     const MatrixView<S> T = take_copies(workspace);
-    Backend::gemm(workspace, f.scale, f.B, f.A, S(0), T.col_range(0, f.dim()));
+    Backend::gemm(workspace, f.scale, f.B, f.A, 0, T.col_range(0, f.dim()));
     repeat(workspace, T);
     P_ = Inflation::template inflate<Backend, S>(workspace, T);
   }
@@ -35,12 +59,12 @@ class Operator<Dense, Inflation, Backend, S> {
 
   void apply(Workspace& workspace, const MatrixView<const S>& Y, const MatrixView<S>& out,
              S* /*kept*/ = nullptr) const {
-    multiply(workspace, P_, Y, out);
+    detail::multiply_dense<Backend, S>(workspace, P_, Y, out);
   }
 
   void apply_adjoint(Workspace& workspace, const MatrixView<const S>& G,
                      const MatrixView<S>& out) const {
-    multiply(workspace, P_.transposed(), G, out);
+    detail::multiply_dense<Backend, S>(workspace, P_.transposed(), G, out);
   }
 
   void vjp(Workspace& workspace, const MatrixView<const S>& G, const MatrixView<const S>& Y,
@@ -48,12 +72,14 @@ class Operator<Dense, Inflation, Backend, S> {
            const MatrixView<S>& dB) const {
     const auto frame = workspace.frame();
     const MatrixView<S> T = take_copies(workspace);
-    Backend::gemm(workspace, S(1), G, Y.transposed(), S(0), T.col_range(0, f_.dim()));
+    Backend::gemm(workspace, 1, G, Y.transposed(), 0, T.col_range(0, f_.dim()));
     repeat(workspace, T);
     const MatrixView<const S> dM = Inflation::template deflate<Backend, S>(workspace, T);
-    Backend::gemm(workspace, f_.scale, dM, f_.A.transposed(), S(0), dB);
-    Backend::gemm(workspace, f_.scale, f_.B.transposed(), dM, S(0), dA);
-    if (dY.data != nullptr) multiply(workspace, P_.transposed(), G, dY);
+    Backend::gemm(workspace, f_.scale, dM, f_.A.transposed(), 0, dB);
+    Backend::gemm(workspace, f_.scale, f_.B.transposed(), dM, 0, dA);
+    if (dY.data != nullptr) {
+      detail::multiply_dense<Backend, S>(workspace, P_.transposed(), G, dY);
+    }
   }
 
  private:
@@ -66,25 +92,6 @@ class Operator<Dense, Inflation, Backend, S> {
     const Index n = f_.dim();
     for (Index c = 1; c < Inflation::copies; ++c) {
       Backend::copy(workspace, as_const(T.col_range(0, n)), T.col_range(c * n, n));
-    }
-  }
-
-  /// out = Q X; in place by panels of columns.
-  void multiply(Workspace& workspace, const MatrixView<const S>& Q, const MatrixView<const S>& X,
-                const MatrixView<S>& out) const {
-    if (!out.same_place(X)) {
-      Backend::gemm(workspace, S(1), Q, X, S(0), out);
-      return;
-    }
-    constexpr Index panel = 256;
-    const auto frame = workspace.frame();
-    const MatrixView<S> old =
-        workspace.template take<S>(X.rows, std::min(panel, X.cols), StorageOrder::ColMajor);
-    for (Index j = 0; j < X.cols; j += panel) {
-      const Index count = std::min(panel, X.cols - j);
-      const MatrixView<S> part = old.col_range(0, count);
-      Backend::copy(workspace, X.col_range(j, count), part);
-      Backend::gemm(workspace, S(1), Q, as_const(part), S(0), out.col_range(j, count));
     }
   }
 

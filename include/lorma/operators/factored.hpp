@@ -26,9 +26,9 @@ class Operator<Factored, Inflation, Backend, S> {
 
   static Index kept_size(Index /*n*/, Index r, Index b) { return r * b; }
 
-  /// Columns to take at a time so that they are read from memory once: half a megabyte.
+  /// Columns to take at a time so that they are read from memory once.
   Index panel() const {
-    constexpr Index numbers = (Index(1) << 19) / Index(sizeof(S));
+    constexpr Index numbers = Backend::cache_bytes / Index(sizeof(S));
     return std::max<Index>(16, numbers / f_.dim());
   }
 
@@ -54,8 +54,8 @@ class Operator<Factored, Inflation, Backend, S> {
     const MatrixView<const S> U = kept != nullptr
                                       ? MatrixView<const S>(kept, f_.rank(), Y.cols, f_.rank())
                                       : as_const(project(workspace, f_.A, Y, nullptr));
-    Backend::gemm(workspace, f_.scale, G, U.transposed(), S(0), dB);
-    Backend::gemm(workspace, f_.scale, as_const(V), Y.transposed(), S(0), dA);
+    Backend::gemm(workspace, f_.scale, G, U.transposed(), 0, dB);
+    Backend::gemm(workspace, f_.scale, as_const(V), Y.transposed(), 0, dA);
     if (dY.data != nullptr) update(workspace, f_.A.transposed(), V, G, dY);
   }
 
@@ -65,7 +65,7 @@ class Operator<Factored, Inflation, Backend, S> {
                         const MatrixView<const S>& X, S* kept) const {
     const MatrixView<S> U = kept != nullptr ? MatrixView<S>(kept, L.rows, X.cols, L.rows)
                                             : workspace.template take<S>(L.rows, X.cols);
-    Backend::gemm(workspace, S(1), L, X, S(0), U);
+    Backend::gemm(workspace, 1, L, X, 0, U);
     return U;
   }
 
@@ -75,7 +75,7 @@ class Operator<Factored, Inflation, Backend, S> {
     if constexpr (Inflation::adds_identity) {
       if (!out.same_place(X)) Backend::copy(workspace, X, out);
     }
-    Backend::gemm(workspace, f_.scale, R, as_const(U), Inflation::adds_identity ? S(1) : S(0), out);
+    Backend::gemm(workspace, f_.scale, R, as_const(U), Inflation::adds_identity ? 1 : 0, out);
   }
 
   Factors<S> f_;

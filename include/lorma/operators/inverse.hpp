@@ -5,8 +5,8 @@
 /// P^-1, with the same two actions as Operator and the condition number that says what it is worth.
 ///
 /// Identity: P^-1 = I - s (P^-1 B) A is again a LoRMA+ operator (Woodbury); O(n r^2) in double,
-/// then as cheap as P. Every other inflation: LU of P in double, 2/3 n^3 flops, 2 n^2 numbers. CPU
-/// only.
+/// then as cheap as P. Every other inflation: LU of P in double, 2/3 n^3 flops, 2 n^2 numbers. Both
+/// are made on the CPU.
 
 #include <Eigen/LU>
 #include <limits>
@@ -18,6 +18,20 @@
 #include "lorma/operators/identity_core.hpp"
 
 namespace lorma::inline LORMA_ABI {
+
+namespace detail {
+
+/// View of what Backend::on_host gave: a view already, or a matrix that was downloaded.
+template <typename T>
+MatrixView<const T> host_view(const MatrixView<const T>& view) {
+  return view;
+}
+template <typename S>
+MatrixView<const S> host_view(const Matrix<S>& m) {
+  return view_of(m);
+}
+
+}  // namespace detail
 
 /// By factorization. Out may be the input itself.
 template <typename Inflation, typename S>
@@ -48,6 +62,9 @@ class Inverse {
 
   /// 1-norm condition number of P, estimated; infinite when singular.
   double condition() const { return condition_; }
+
+  /// P^-1, n x n. Only when the condition number is finite. Cost 4/3 n^3.
+  Matrix<double> matrix() const { return lu_.inverse(); }
 
   void apply(Workspace& workspace, const MatrixView<const S>& in, const MatrixView<S>& out) const {
     solve(workspace, in, out, [this](const auto& x) { return lu_.solve(x).eval(); });
@@ -105,6 +122,66 @@ class Inverse<Identity, S> {
   Factors<S> f_;
   Matrix<S> inverse_B_;
   double condition_;
+};
+
+/// P^-1 in memory of a device, rounded to S once: the matrix itself, and for Identity the factor
+/// P^-1 B.
+template <typename Inflation, typename Backend, typename S>
+class DeviceInverse {
+  static constexpr bool by_structure = std::is_same_v<Inflation, Identity>;
+
+ public:
+  using DeviceWorkspace = typename Backend::Workspace;
+
+  /// Waits for the device.
+  DeviceInverse(DeviceWorkspace& workspace, const typename Backend::Context& context,
+                const Factors<S>& f)
+      : f_(f) {
+    const auto B = Backend::on_host(workspace, f.B);
+    const auto A = Backend::on_host(workspace, f.A);
+    const Factors<S> host{detail::host_view(B), detail::host_view(A), f.scale};
+    if constexpr (by_structure) {
+      const IdentityCore core = identity_core(host);
+      condition_ = core.condition();
+      if (finite()) upload(context, core.inverse_B);
+    } else {
+      const Inverse<Inflation, S> inverse(host);
+      condition_ = inverse.condition();
+      if (finite()) upload(context, inverse.matrix());
+    }
+  }
+
+  double condition() const { return condition_; }
+
+  void apply(DeviceWorkspace& workspace, const MatrixView<const S>& in,
+             const MatrixView<S>& out) const {
+    if constexpr (by_structure) {
+      factored(workspace).apply(workspace, in, out);
+    } else {
+      detail::multiply_dense<Backend, S>(workspace, Backend::view(stored_), in, out);
+    }
+  }
+  void apply_adjoint(DeviceWorkspace& workspace, const MatrixView<const S>& in,
+                     const MatrixView<S>& out) const {
+    if constexpr (by_structure) {
+      factored(workspace).apply_adjoint(workspace, in, out);
+    } else {
+      detail::multiply_dense<Backend, S>(workspace, Backend::view(stored_).transposed(), in, out);
+    }
+  }
+
+ private:
+  bool finite() const { return condition_ < std::numeric_limits<double>::infinity(); }
+  void upload(const typename Backend::Context& context, const Matrix<double>& m) {
+    Backend::upload(context, Matrix<S>(m.template cast<S>()), stored_);
+  }
+  Operator<Factored, Identity, Backend, S> factored(DeviceWorkspace& workspace) const {
+    return {workspace, Factors<S>{Backend::view(stored_), f_.A, -f_.scale}};
+  }
+
+  Factors<S> f_;
+  typename Backend::template Matrix<S> stored_;
+  double condition_ = 1.0;
 };
 
 }  // namespace lorma::inline LORMA_ABI

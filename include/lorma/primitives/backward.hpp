@@ -47,14 +47,14 @@ void weight_vjp(typename Backend::Workspace& workspace, const Op& P, const Matri
     run(w, dw, g.dA, g.dB);
   } else {
     // Converted by panels; the gradients are sums over columns, so panels add up.
-    constexpr Index panel = 256;
+    constexpr Index panel = Backend::panel_columns;
     const auto frame = workspace.frame();
     const MatrixView<S> buffer = workspace.template take<S>(w.rows, std::min(panel, w.cols));
     const Index n = w.rows;
     const Index r = g.dA.rows;
     const MatrixView<S> sums = workspace.template take<S>(n, 2 * r);
     const MatrixView<S> identity = workspace.template take<S>(r, r);
-    Backend::fill(workspace, S(0), identity);
+    Backend::fill(workspace, 0, identity);
     Backend::add_identity(workspace, identity);
     for (Index j = 0; j < w.cols; j += panel) {
       const Index count = std::min(panel, w.cols - j);
@@ -65,8 +65,8 @@ void weight_vjp(typename Backend::Workspace& workspace, const Op& P, const Matri
       const MatrixView<S> dB = first ? g.dB : sums.col_range(r, r);
       run(as_const(part), dw.col_range(j, count), dA, dB);
       if (!first) {
-        Backend::gemm(workspace, S(1), as_const(identity), as_const(dA), S(1), g.dA);
-        Backend::gemm(workspace, S(1), as_const(dB), as_const(identity), S(1), g.dB);
+        Backend::gemm(workspace, 1, as_const(identity), as_const(dA), 1, g.dA);
+        Backend::gemm(workspace, 1, as_const(dB), as_const(identity), 1, g.dB);
       }
     }
   }
@@ -96,11 +96,10 @@ void backward_route(typename Backend::Workspace& workspace, const Factors<S>& f,
     }
   } else {
     const MatrixView<S> dW = workspace.template take<S>(W0.rows(), W0.cols(), W0.W.order);
-    Backend::gemm(workspace, S(1), dH, tape.input().transposed(), S(0), dW);
+    Backend::gemm(workspace, 1, dH, tape.input().transposed(), 0, dW);
     weight_vjp<Side, S, Backend>(workspace, P, W0.W, as_const(dW), g);
     if (wants_input) {
-      Backend::gemm(workspace, S(1), tape.weight(W0.rows(), W0.cols()).transposed(), dH, S(0),
-                    g.dX);
+      Backend::gemm(workspace, 1, tape.weight(W0.rows(), W0.cols()).transposed(), dH, 0, g.dX);
     }
   }
 }
@@ -134,9 +133,9 @@ void backward_views(const Factors<S>& f, const Base& W0, const MatrixView<const 
     }
     auto& workspace = tape.workspace();
     if (dH.empty()) {
-      Backend::fill(workspace, S(0), g.dA);
-      Backend::fill(workspace, S(0), g.dB);
-      if (g.dX.data != nullptr) Backend::fill(workspace, S(0), g.dX);
+      Backend::fill(workspace, 0, g.dA);
+      Backend::fill(workspace, 0, g.dB);
+      if (g.dX.data != nullptr) Backend::fill(workspace, 0, g.dX);
       return;
     }
     visit_route(Routes{}, key.route, [&](auto chosen) {
@@ -172,9 +171,10 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W0, typename DH>
 void backward_into(Gradients<S, Backend>& g, const Factors<S>& f, const W0& w0, const DH& dh,
                    detail::TapeStorage<S, Backend>& tape) {
-  g.dX.resize(w0.cols(), dh.cols());
-  g.dA.resize(f.rank(), f.dim());
-  g.dB.resize(f.dim(), f.rank());
+  const auto context = Backend::context_of(dh);
+  Backend::resize(context, g.dX, w0.cols(), dh.cols());
+  Backend::resize(context, g.dA, f.rank(), f.dim());
+  Backend::resize(context, g.dB, f.dim(), f.rank());
   backward_into<Inflation, Order, Side, Backend>(g.dX, g.dA, g.dB, f, w0, dh, tape);
 }
 

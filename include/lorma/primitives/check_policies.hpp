@@ -41,9 +41,18 @@ struct CheckInflation {
 
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend>
 struct CheckPolicies {
-  static_assert(ComputeScalar<S>,
+  /// What is no backend at all is refused below, by its own sentence.
+  template <typename B>
+  static constexpr bool computes() {
+    if constexpr (BackendPolicy<B>) {
+      return B::template computes<S>;
+    } else {
+      return true;
+    }
+  }
+  static_assert(ElementScalar<S> && computes<Backend>(),
                 "lorma: Scalar must be float or double; half and bfloat16 are storage types of W0 "
-                "for a float adapter");
+                "for a float adapter (with the backend CuBlas they are Scalars too)");
   static_assert(is_side<Side>, "lorma: Side must be Pre (W = P W0) or Post (W = W0 P)");
   static_assert(BackendPolicy<Backend>,
                 "lorma: Backend must satisfy BackendPolicy (EigenCpu, or CuBlas from "

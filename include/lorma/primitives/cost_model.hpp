@@ -8,13 +8,13 @@
 ///                                                                        .r=8}, Task::Training))
 ///     std::cout << e.name << ' ' << e.work.flops() << ' ' << e.seconds << (e.chosen ? " <-" : "");
 ///
-/// The seconds are those of one core of a current x86 server (benchmarks/auto_choice.cpp, least
-/// squares over 480 timings) and matter only as ratios.
+/// The seconds follow from the backend's CostRates and matter only as ratios.
 
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "lorma/backend/eigen_cpu.hpp"
 #include "lorma/policies/side.hpp"
 #include "lorma/primitives/route.hpp"
 
@@ -31,31 +31,6 @@ struct CallSizes {
 /// What is asked of the layer.
 enum class Task : unsigned char { Forward, Training, Merge };
 
-/// Floating-point operations by the kind of kernel that does them, and memory traffic.
-struct Work {
-  double product = 0;    ///< flops in products with no small side
-  double thin = 0;       ///< flops in products with a side of r
-  double transform = 0;  ///< flops in Fourier transforms (2.5 n log2 n a real transform)
-  double bytes = 0;      ///< bytes read and written beyond the caches
-
-  double flops() const { return product + thin + transform; }
-  Work operator+(const Work& o) const {
-    return {product + o.product, thin + o.thin, transform + o.transform, bytes + o.bytes};
-  }
-};
-
-/// Rates that turn Work into seconds.
-struct CostRates {
-  double product = 95e9;
-  double thin = 50e9;
-  double transform = 45e9;
-  double bytes = 30e9;
-
-  double seconds(const Work& w) const {
-    return w.product / product + w.thin / thin + w.transform / transform + w.bytes / bytes;
-  }
-};
-
 /// Work of one evaluation on b columns. An evaluation of your own specializes this.
 template <typename Evaluation>
 struct EvaluationWork;
@@ -63,20 +38,22 @@ struct EvaluationWork;
 template <>
 struct EvaluationWork<Factored> {
   static Work apply(double n, double r, double b, double size) {
-    return {.thin = 4 * n * r * b, .bytes = 2 * n * b * size};
+    return {.thin = 4 * n * r * b, .bytes = 2 * n * b * size, .starts = 2};
   }
   static Work vjp(double n, double r, double b, double size) {
-    return {.thin = 8 * n * r * b, .bytes = 3 * n * b * size};
+    return {.thin = 8 * n * r * b, .bytes = 3 * n * b * size, .starts = 4};
   }
 };
 
 template <>
 struct EvaluationWork<Dense> {
   static Work apply(double n, double r, double b, double size) {
-    return {.product = 2 * n * n * b, .thin = 2 * n * n * r, .bytes = 3 * n * n * size};
+    return {
+        .product = 2 * n * n * b, .thin = 2 * n * n * r, .bytes = 3 * n * n * size, .starts = 3};
   }
   static Work vjp(double n, double r, double b, double size) {
-    return {.product = 4 * n * n * b, .thin = 6 * n * n * r, .bytes = 6 * n * n * size};
+    return {
+        .product = 4 * n * n * b, .thin = 6 * n * n * r, .bytes = 6 * n * n * size, .starts = 6};
   }
 };
 
@@ -97,11 +74,13 @@ struct EvaluationWork<Spectral> {
   static double columns(double b) { return 2 * std::ceil(b / 2); }
   static Work apply(double n, double r, double b, double size) {
     return {.transform = ((r + 1) * columns(b) + 2 * r) * one_transform(n),
-            .bytes = 2 * n * b * size};
+            .bytes = 2 * n * b * size,
+            .starts = 6};
   }
   static Work vjp(double n, double r, double b, double size) {
     return {.transform = ((2 * r + 2) * columns(b) + 4 * r) * one_transform(n),
-            .bytes = 3 * n * b * size};
+            .bytes = 3 * n * b * size,
+            .starts = 14};
   }
 };
 
@@ -125,7 +104,7 @@ Work route_work(const CallSizes& call, Task task, double size) {
   const auto n = static_cast<double>(Side::dim(call.d, call.k));
   const double weight_columns = d * k / n;
   if (task == Task::Merge) return E::apply(n, r, weight_columns, size);
-  const Work layer{.product = 2 * d * k * b, .bytes = (d * k + (d + k) * b) * size};
+  const Work layer{.product = 2 * d * k * b, .bytes = (d * k + (d + k) * b) * size, .starts = 1};
   const bool on_weight = Route::where == Where::Weight;
   const double columns = on_weight ? weight_columns : b;
   Work work = layer + E::apply(n, r, columns, size);
@@ -169,8 +148,10 @@ std::size_t cheapest(RouteList<Routes...>, const CallSizes& call, Task task, con
 }  // namespace detail
 
 /// Estimates for every legal route of an order, the one it takes marked. Cost O(1).
-template <typename Order, typename Inflation, typename Side, typename S = float>
-std::vector<RouteEstimate> explain(const CallSizes& call, Task task, const CostRates& rates = {}) {
+template <typename Order, typename Inflation, typename Side, typename S = float,
+          typename Backend = EigenCpu>
+std::vector<RouteEstimate> explain(const CallSizes& call, Task task,
+                                   const CostRates& rates = Backend::template cost_rates<S>()) {
   using Routes = RoutesFor<Order, Inflation>;
   auto result = detail::estimate<Side>(Routes{}, call, task, rates, sizeof(S));
   result[detail::cheapest<Side>(Routes{}, call, task, rates, sizeof(S))].chosen = true;

@@ -65,7 +65,7 @@ void forward_route(typename Backend::Workspace& workspace, const Factors<S>& f, 
                                             : tape->new_weight(W0.rows(), W0.cols());
     if (tape != nullptr) tape->keep_input(X);
     multiply_weight<Side, S, Backend>(workspace, P, W0.W, W);
-    Backend::gemm(workspace, S(1), as_const(W), X, S(0), H);
+    Backend::gemm(workspace, 1, as_const(W), X, 0, H);
   }
 }
 
@@ -85,7 +85,8 @@ void forward_views(typename Backend::Workspace& workspace, const Factors<S>& f, 
     check_no_overlap("forward", "H", as_const(H), "X", X);
     const CallSizes call{W0.rows(), W0.cols(), X.cols, f.rank()};
     const Task task = tape == nullptr ? Task::Forward : Task::Training;
-    const std::size_t route = cheapest<Side>(Routes{}, call, task, CostRates{}, sizeof(S));
+    const std::size_t route =
+        cheapest<Side>(Routes{}, call, task, Backend::template cost_rates<S>(), sizeof(S));
     if (tape != nullptr) tape->clear();
     if (!H.empty()) {
       visit_route(Routes{}, route, [&](auto chosen) {
@@ -129,8 +130,10 @@ void forward_into(H&& h, const Factors<S>& f, const W0& w0, const X& x,
 template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W0, typename X>
 typename Backend::template Matrix<S> forward(const Factors<S>& f, const W0& w0, const X& x) {
-  typename Backend::Workspace workspace;
-  typename Backend::template Matrix<S> h(w0.rows(), x.cols());
+  const auto context = Backend::context_of(x);
+  auto workspace = Backend::make_workspace(context);
+  typename Backend::template Matrix<S> h;
+  Backend::resize(context, h, w0.rows(), x.cols());
   forward_into<Inflation, Order, Side, Backend>(h, f, w0, x, workspace);
   return h;
 }
@@ -139,7 +142,8 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W0, typename X>
 typename Backend::template Matrix<S> forward(const Factors<S>& f, const W0& w0, const X& x,
                                              detail::TapeStorage<S, Backend>& tape) {
-  typename Backend::template Matrix<S> h(w0.rows(), x.cols());
+  typename Backend::template Matrix<S> h;
+  Backend::resize(Backend::context_of(x), h, w0.rows(), x.cols());
   forward_into<Inflation, Order, Side, Backend>(h, f, w0, x, tape);
   return h;
 }

@@ -41,12 +41,12 @@ struct EntriesBase {
   template <typename S>
   void multiply(typename Backend::Workspace& workspace, const MatrixView<const S>& X,
                 const MatrixView<S>& out) const {
-    Backend::gemm(workspace, S(1), W, X, S(0), out);
+    Backend::gemm(workspace, 1, W, X, 0, out);
   }
   template <typename S>
   void multiply_adjoint(typename Backend::Workspace& workspace, const MatrixView<const S>& G,
                         const MatrixView<S>& out) const {
-    Backend::gemm(workspace, S(1), W.transposed(), G, S(0), out);
+    Backend::gemm(workspace, 1, W.transposed(), G, 0, out);
   }
 };
 

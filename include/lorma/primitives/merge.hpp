@@ -35,7 +35,7 @@ void for_columns(typename Backend::Workspace& workspace, const MatrixView<T>& fr
   if constexpr (std::same_as<std::remove_const_t<T>, S> && std::same_as<U, S>) {
     f(in, out);
   } else {
-    constexpr Index panel = 256;
+    constexpr Index panel = Backend::panel_columns;
     const auto frame = workspace.frame();
     const MatrixView<S> buffer =
         workspace.template take<S>(in.rows, std::min(panel, in.cols), StorageOrder::ColMajor);
@@ -86,7 +86,8 @@ void merge_views(typename Backend::Workspace& workspace, const Factors<S>& f,
   if (from.empty()) return;
   using Routes = MergeRoutes<Order, Inflation>;
   const CallSizes call{from.rows, from.cols, 0, f.rank()};
-  const std::size_t route = cheapest<Side>(Routes{}, call, Task::Merge, CostRates{}, sizeof(S));
+  const std::size_t route =
+      cheapest<Side>(Routes{}, call, Task::Merge, Backend::template cost_rates<S>(), sizeof(S));
   visit_route(Routes{}, route, [&](auto chosen) {
     const auto frame = workspace.frame();
     const Operator<typename decltype(chosen)::Evaluation, Inflation, Backend, S> P(workspace, f);
@@ -154,7 +155,7 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
 auto merge(const Factors<S>& f, const W0& w0, Finiteness finiteness = Finiteness::unchecked) {
   detail::require_entries<S, W0>();
   if constexpr (!LinearOperator<W0, S>) {
-    typename Backend::Workspace workspace;
+    auto workspace = Backend::make_workspace(Backend::context_of(w0));
     detail::check_weight<Side>("merge", f, w0.rows(), w0.cols());
     auto out = Backend::empty_like(w0);
     merge_into<Inflation, Order, Side, Backend>(out, f, w0, workspace, finiteness);

@@ -12,6 +12,7 @@
 /// input of P (n x b) and what the evaluation keeps (Factored r b numbers); WeightFirst the merged
 /// weight (d x k) and X.
 
+#include <concepts>
 #include <string_view>
 
 #include "lorma/backend/eigen_cpu.hpp"
@@ -29,8 +30,9 @@ namespace detail {
 template <typename S, typename Backend>
 class Buffer {
  public:
-  MatrixView<S> take(Index rows, Index cols, StorageOrder order = StorageOrder::ColMajor) {
-    if (storage_.rows() < rows * cols) storage_.resize(rows * cols, 1);
+  MatrixView<S> take(const typename Backend::Context& context, Index rows, Index cols,
+                     StorageOrder order = StorageOrder::ColMajor) {
+    if (storage_.rows() < rows * cols) Backend::resize(context, storage_, rows * cols, 1);
     return shaped(Backend::view(storage_).data, rows, cols, order);
   }
   MatrixView<const S> get(Index rows, Index cols, StorageOrder order) const {
@@ -65,7 +67,14 @@ class TapeStorage {
   using Scalar = S;
   using Workspace = typename Backend::Workspace;
 
-  explicit TapeStorage(TapeInput input = TapeInput::copy) : mode_(input) {}
+  using Context = typename Backend::Context;
+
+  explicit TapeStorage(
+      TapeInput input = TapeInput::copy) requires std::default_initializable<Context>
+      : TapeStorage(Context{}, input) {}
+  /// For a device: where the tape's memory lies.
+  explicit TapeStorage(const Context& context, TapeInput input = TapeInput::copy)
+      : context_(context), mode_(input), workspace_(Backend::make_workspace(context)) {}
 
   /// Scratch used by calls that are given this tape.
   Workspace& workspace() { return workspace_; }
@@ -89,7 +98,7 @@ class TapeStorage {
     input_rows_ = rows;
     input_cols_ = cols;
     input_order_ = order;
-    return input_.take(rows, cols, order);
+    return input_.take(context_, rows, cols, order);
   }
   /// Keeps the caller's matrix as the mode says.
   void keep_input(const MatrixView<const S>& X) {
@@ -105,18 +114,19 @@ class TapeStorage {
   }
   S* new_kept(Index count) {
     kept_count_ = count;
-    return count == 0 ? nullptr : kept_.take(count, 1).data;
+    return count == 0 ? nullptr : kept_.take(context_, count, 1).data;
   }
   const S* kept() const {
     return kept_count_ == 0 ? nullptr : kept_.get(kept_count_, 1, StorageOrder::ColMajor).data;
   }
-  MatrixView<S> new_weight(Index rows, Index cols) { return weight_.take(rows, cols); }
+  MatrixView<S> new_weight(Index rows, Index cols) { return weight_.take(context_, rows, cols); }
   MatrixView<const S> weight(Index rows, Index cols) const {
     return weight_.get(rows, cols, StorageOrder::ColMajor);
   }
   ///@}
 
  private:
+  [[no_unique_address]] Context context_;
   TapeInput mode_;
   TapeKey key_;
   Buffer<S, Backend> input_;

@@ -6,7 +6,7 @@
 ///
 /// With condition number c of P about log10(c) decimal digits of the weight are lost; when none
 /// would be left in the weight's own type, RankDeficient is thrown and W is untouched. Cost: see
-/// operators/inverse.hpp. CPU only; allocates.
+/// operators/inverse.hpp. Allocates; waits for a device.
 
 #include <sstream>
 
@@ -59,10 +59,16 @@ void unmerge_in_place(const Factors<S>& f, W&& w, typename Backend::Workspace& w
                 "float adapter");
   detail::check_weight<Side>("unmerge_in_place", f, view.rows, view.cols);
   detail::check_finiteness<Backend>("unmerge_in_place", finiteness, workspace, f, view);
-  const Inverse<Inflation, S> inverse(f);
-  detail::check_invertible<T>(Inflation::name, inverse.condition());
-  if (view.empty()) return;
-  detail::multiply_weight<Side, S, Backend>(workspace, inverse, as_const(view), view);
+  const auto undo = [&](const auto& inverse) {
+    detail::check_invertible<T>(Inflation::name, inverse.condition());
+    if (view.empty()) return;
+    detail::multiply_weight<Side, S, Backend>(workspace, inverse, as_const(view), view);
+  };
+  if constexpr (std::is_same_v<Backend, EigenCpu>) {
+    undo(Inverse<Inflation, S>(f));
+  } else {
+    undo(DeviceInverse<Inflation, Backend, S>(workspace, Backend::context_of(w), f));
+  }
 }
 
 }  // namespace lorma::inline LORMA_ABI
