@@ -11,6 +11,7 @@
 #include "lorma/analysis/numerical_rank.hpp"
 #include "lorma/analysis/rank_report.hpp"
 #include "lorma/analysis/spectrum_measures.hpp"
+#include "lorma/primitives/mixed_batch.hpp"
 #include "lorma/version.hpp"
 
 #endif

@@ -59,7 +59,7 @@ void law_forward_is_the_merged_layer(const Shape& shape) {
   const Layer<Adapter> l(shape);
   const Matrix<S> expected = l.W * l.X;
   CHECK(distance(l.adapter.forward(l.W0, l.X), expected) <= l.bound_H());
-  lorma::Tape<S> tape;
+  typename Adapter::Tape tape;
   CHECK(distance(l.adapter.forward(l.W0, l.X, tape), expected) <= l.bound_H());
 }
 
@@ -67,7 +67,7 @@ void law_forward_is_the_merged_layer(const Shape& shape) {
 template <typename Adapter>
 void law_backward_is_the_adjoint(const Shape& shape) {
   const Layer<Adapter> l(shape);
-  lorma::Tape<Adapter> tape;
+  typename Adapter::Tape tape;
   const auto H = l.adapter.forward(l.W0, l.X, tape);
   const auto g = l.adapter.backward(l.W0, l.G, tape);
   CHECK(std::abs(inner(l.G, H) - inner(g.dX, l.X)) <= l.bound_H() * norm(l.G));
@@ -80,7 +80,7 @@ template <typename Adapter>
 void law_gradients_are_differences(const Shape& shape) {
   using S = typename Adapter::Scalar;
   const Layer<Adapter> l(shape);
-  lorma::Tape<Adapter> tape;
+  typename Adapter::Tape tape;
   l.adapter.forward(l.W0, l.X, tape);
   const auto g = l.adapter.backward(l.W0, l.G, tape);
   const double bound = 8.0 * l.bound_H() * norm(l.G) * (1.0 + norm(l.adapter.A()));
@@ -197,10 +197,10 @@ void law_storage_does_not_matter(const Shape& shape) {
   H_block.setConstant(S(7));
   CHECK((H_parent.array() == S(7)).all());  // nothing was written beside the block
 
-  lorma::Tape<Adapter> tape;
+  typename Adapter::Tape tape;
   l.adapter.forward_into(H_block, W_row, X_block, tape);
   CHECK(distance(H_block, expected) <= l.bound_H());
-  lorma::Tape<Adapter> plain;
+  typename Adapter::Tape plain;
   l.adapter.forward(l.W0, l.X, plain);
   const auto g = l.adapter.backward(l.W0, l.G, plain);
   const auto g_row = l.adapter.backward(W_row, G_row, tape);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "lorma/backend/backend.hpp"
 #include "lorma/backend/cost_rates.hpp"
@@ -105,6 +106,15 @@ struct EigenCpu {
         detail::gemm<S>(workspace, alpha, part, B, beta, C.row_range(i, count));
       }
     }
+  }
+
+  /// C_i = alpha_i A_i B_i + beta C_i for all i.
+  template <typename S>
+  static void gemm_grouped(Workspace& workspace, const std::vector<S>& alpha,
+                           const std::vector<MatrixView<const S>>& A,
+                           const std::vector<MatrixView<const S>>& B, S beta,
+                           const std::vector<MatrixView<S>>& C) {
+    for (std::size_t i = 0; i < C.size(); ++i) gemm(workspace, alpha[i], A[i], B[i], beta, C[i]);
   }
 
   /// to = from, elementwise; conversions round to nearest once.

@@ -345,6 +345,15 @@ class Operator<Spectral, CyclicPermutation, EigenCpu, S> {
   S* zeros_;         ///< N
 };
 
+/// On a backend with a circulant sum of its own.
+template <typename Backend, typename S>
+requires requires {
+  typename Backend::template CirculantSum<S>;
+}
+class Operator<Spectral, CyclicPermutation, Backend, S> : public Backend::template CirculantSum<S> {
+  using Backend::template CirculantSum<S>::CirculantSum;
+};
+
 }  // namespace lorma::inline LORMA_ABI
 
 #endif

@@ -14,7 +14,7 @@
 
 #include <concepts>
 
-#include "lorma/backend/eigen_view.hpp"
+#include "lorma/backend/eigen_cpu.hpp"
 #include "lorma/core/error.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -96,6 +96,10 @@ class Base {
 template <typename Backend, typename S, typename W0>
 requires LinearOperator<W0, S>
 class Base<Backend, S, W0> {
+  static_assert(std::is_same_v<Backend, EigenCpu>,
+                "lorma: a base that is only an operator is called with Eigen matrices, so it needs "
+                "the backend EigenCpu");
+
  public:
   explicit Base(const W0& w0) : w0_(w0) {}
   ActionBase<W0> get() const { return {w0_}; }

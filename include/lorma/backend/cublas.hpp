@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_BACKEND_CUBLAS_HPP
+#define LORMA_BACKEND_CUBLAS_HPP
+
+/// NVIDIA GPUs: products by cuBLAS, transforms by cuFFT, data on the device.
+///
+///   #include <lorma/lorma.hpp>
+///   #include <lorma/backend/cublas.hpp>
+///   auto context = lorma::CudaContext::create();
+///   auto adapter = trained.to<lorma::CuBlas>(context);     // or Adapter<..., CuBlas>(context,
+///   ...) auto W0 = lorma::to_device(context, weight); lorma::DeviceMatrix<float> H =
+///   adapter.forward(W0, X);
+/// Compiled by any C++20 compiler; the CMake target lorma::cublas links the libraries and the
+/// object with lorma's kernels. Scalars: float, double, half and bfloat16, the last two with sums
+/// in float. All work is queued on the context's stream. Calls that write into the caller's
+/// matrices (forward_into, backward_into, merge_into) allocate nothing once warm, wait for nothing
+/// and can be captured in a CUDA graph; what waits: to_host, Finiteness::checked, unmerge.
+
+#include "lorma/backend/backend.hpp"
+#include "lorma/core/workspace.hpp"
+#include "lorma/cuda/circulant_sum.hpp"
+#include "lorma/cuda/device_matrix.hpp"
+#include "lorma/cuda/device_workspace.hpp"
+#include "lorma/cuda/gemm.hpp"
+#include "lorma/cuda/kernels.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+namespace detail {
+
+/// A device matrix as an argument.
+template <typename S>
+class DeviceOperand {
+ public:
+  explicit DeviceOperand(const MatrixView<const S>& view) : view_(view) {}
+  const MatrixView<const S>& view() const { return view_; }
+
+ private:
+  MatrixView<const S> view_;
+};
+
+template <typename M>
+constexpr void require_device() {
+  static_assert(DeviceDense<M>,
+                "lorma: the backend CuBlas takes lorma::DeviceMatrix or lorma::DeviceView; copy a "
+                "matrix of the CPU with lorma::to_device(context, M)");
+}
+
+}  // namespace detail
+
+struct CuBlas {
+  static constexpr std::string_view name = "CuBlas";
+
+  using Context = CudaContext;
+  using Workspace = DeviceWorkspace;
+  template <typename S>
+  using Matrix = DeviceMatrix<S>;
+  /// Spectral (operators/spectral.hpp).
+  template <typename S>
+  using CirculantSum = detail::CirculantSum<S>;
+
+  template <typename S>
+  static constexpr bool computes = ElementScalar<S>;
+  /// A device is fast on whole matrices; only copies of very wide ones are bounded.
+  static constexpr Index cache_bytes = Index(1) << 40;
+  static constexpr Index panel_columns = 4096;
+
+  /// From the published peak rates of current data-centre GPUs, not measured.
+  template <typename S>
+  static constexpr CostRates cost_rates() {
+    CostRates rates;
+    rates.product = StorageOnlyScalar<S> ? 600e12 : 45e12;
+    rates.thin = StorageOnlyScalar<S> ? 60e12 : 15e12;
+    rates.transform = std::same_as<S, double> ? 2e12 : 4e12;
+    rates.bytes = 3e12;
+    rates.start = 3e-6;
+    return rates;
+  }
+
+  static Workspace make_workspace(const Context& context) { return Workspace(context); }
+  template <typename X>
+  static Context context_of(const X& x) {
+    detail::require_device<X>();
+    return x.context();
+  }
+  template <typename S>
+  static void resize(const Context& context, Matrix<S>& m, Index rows, Index cols) {
+    m.resize(context, rows, cols);
+  }
+  template <typename S>
+  static MatrixView<S> view(Matrix<S>& m) {
+    return m.view();
+  }
+  template <typename S>
+  static MatrixView<const S> view(const Matrix<S>& m) {
+    return m.view();
+  }
+  template <typename M>
+  static auto operand(const M& m) {
+    detail::require_device<M>();
+    return detail::DeviceOperand<typename M::Scalar>(m.view());
+  }
+  template <typename M>
+  static auto output(std::string_view, M& m) {
+    detail::require_device<M>();
+    using T = std::remove_pointer_t<decltype(m.view().data)>;
+    static_assert(!std::is_const_v<T>, "lorma: an output must be writable");
+    return m.view();
+  }
+  template <typename M>
+  static auto empty_like(const M& m) {
+    detail::require_device<M>();
+    return DeviceMatrix<typename M::Scalar>(m.context(), m.rows(), m.cols(), m.view().order);
+  }
+
+  template <typename T>
+  static lorma::Matrix<std::remove_const_t<T>> on_host(Workspace& workspace,
+                                                       const MatrixView<T>& X) {
+    return to_host(DeviceView<T>(workspace.context(), X));
+  }
+  template <typename S>
+  static void upload(const Context& context, const lorma::Matrix<S>& from, Matrix<S>& to) {
+    to = to_device(context, from);
+  }
+
+  /// C = alpha A B + beta C. A of half or bfloat16 under a float C is converted by panels of rows.
+  template <typename TA, typename TB, typename S>
+  requires StorableIn<TA, S> && std::same_as<std::remove_const_t<TB>, S>
+  static void gemm(Workspace& workspace, Accumulator<S> alpha, const MatrixView<TA>& A,
+                   const MatrixView<TB>& B, Accumulator<S> beta, const MatrixView<S>& C) {
+    if (C.empty()) return;
+    if (A.cols == 0) {
+      if (beta == Accumulator<S>(0)) fill(workspace, 0, C);
+      return;
+    }
+    if constexpr (!std::same_as<std::remove_const_t<TA>, S>) {
+      const auto frame = workspace.frame();
+      const Index rows = std::min(panel_columns, A.rows);
+      const MatrixView<S> panel = workspace.template take<S>(rows, A.cols, A.order);
+      for (Index i = 0; i < A.rows; i += rows) {
+        const Index count = std::min(rows, A.rows - i);
+        const MatrixView<S> part(panel.data, count, A.cols, panel.ld, A.order);
+        copy(workspace, A.row_range(i, count), part);
+        gemm(workspace, alpha, part, B, beta, C.row_range(i, count));
+      }
+    } else {
+      const MatrixView<const S> a = A;
+      const MatrixView<const S> b = B;
+      if constexpr (ComputeScalar<S>) {
+        if (C.cols == 1) {
+          detail::cublas_gemv<S>(workspace.context(), alpha, a, b, beta, C);
+          return;
+        }
+        if (C.rows == 1) {
+          detail::cublas_gemv<S>(workspace.context(), alpha, b.transposed(), a.transposed(), beta,
+                                 C.transposed());
+          return;
+        }
+      }
+      detail::cublas_gemm<S>(workspace.context(), alpha, a, b, beta, C);
+    }
+  }
+
+  /// C_i = alpha_i A_i B_i + beta C_i for all i, in one call.
+  template <typename S>
+  static void gemm_grouped(Workspace& workspace, const std::vector<Accumulator<S>>& alpha,
+                           const std::vector<MatrixView<const S>>& A,
+                           const std::vector<MatrixView<const S>>& B, Accumulator<S> beta,
+                           const std::vector<MatrixView<S>>& C) {
+    detail::cublas_gemm_grouped<S>(workspace, alpha, A, B, beta, C);
+  }
+
+  /// to = from, elementwise; conversions round to nearest once.
+  template <typename T, typename U>
+  static void copy(Workspace& workspace, const MatrixView<T>& from, const MatrixView<U>& to) {
+    if (to.empty()) return;
+    using S = std::remove_const_t<T>;
+    const cudaStream_t stream = workspace.context().stream();
+    if constexpr (std::same_as<S, U>) {
+      const bool rows = !to.col_major();
+      // A single line has no order.
+      const bool same = from.order == to.order;
+      if (same) {
+        const auto size = [](Index count) { return static_cast<std::size_t>(count) * sizeof(S); };
+        detail::check_cuda("cudaMemcpy2DAsync",
+                           cudaMemcpy2DAsync(to.data, size(to.ld), from.data, size(from.ld),
+                                             size(rows ? to.cols : to.rows),
+                                             static_cast<std::size_t>(rows ? to.rows : to.cols),
+                                             cudaMemcpyDeviceToDevice, stream));
+        return;
+      }
+      if constexpr (ComputeScalar<S>) {
+        detail::cublas_transpose<S>(workspace.context(), from, to);
+        return;
+      }
+    }
+    detail::check_cuda("lorma_cuda_copy", lorma_cuda_copy(stream, detail::kernel_matrix(from),
+                                                          detail::kernel_matrix(to)));
+  }
+
+  template <typename S>
+  static void fill(Workspace& workspace, Accumulator<S> value, const MatrixView<S>& X) {
+    if (X.empty()) return;
+    detail::check_cuda("lorma_cuda_fill",
+                       lorma_cuda_fill(workspace.context().stream(), detail::kernel_matrix(X),
+                                       static_cast<double>(value)));
+  }
+
+  template <typename S>
+  static void add_identity(Workspace& workspace, const MatrixView<S>& P) {
+    detail::check_cuda(
+        "lorma_cuda_add_identity",
+        lorma_cuda_add_identity(workspace.context().stream(), detail::kernel_matrix(P)));
+  }
+
+  /// Waits for the stream.
+  template <typename T>
+  static bool is_finite(Workspace& workspace, const MatrixView<T>& X) {
+    if (X.empty()) return true;
+    const auto frame = workspace.frame();
+    const CudaContext& context = workspace.context();
+    int* flag = workspace.template take_array<int>(1);
+    int found = 0;
+    detail::check_cuda("cudaMemsetAsync", cudaMemsetAsync(flag, 0, sizeof(int), context.stream()));
+    detail::check_cuda(
+        "lorma_cuda_find_non_finite",
+        lorma_cuda_find_non_finite(context.stream(), detail::kernel_matrix(X), flag));
+    detail::check_cuda(
+        "cudaMemcpyAsync",
+        cudaMemcpyAsync(&found, flag, sizeof(int), cudaMemcpyDeviceToHost, context.stream()));
+    context.synchronize();
+    return found == 0;
+  }
+};
+
+static_assert(BackendPolicy<CuBlas>);
+
+/// Factors over matrices of the device; nothing is copied.
+template <DeviceDense DB, DeviceDense DA>
+auto factors(const DB& B, const DA& A, Accumulator<typename DB::Scalar> scale) {
+  return Factors<typename DB::Scalar>{B.view(), A.view(), scale};
+}
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

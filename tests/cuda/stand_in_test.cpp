@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What only the stand-in can count.
+
+#include <doctest/doctest.h>
+
+#include "../support/random_matrices.hpp"
+#include "on_device.hpp"
+#include "stand_in/arena.hpp"
+
+using namespace lorma;
+using lorma_tests::random_matrix;
+
+TEST_CASE_TEMPLATE("a warm step allocates nothing and never waits", Inflation, Identity, None,
+                   CyclicPermutation) {
+  const auto context = lorma_tests::make_context();
+  Adapter<float, Inflation> host(16, 2, 1.0F);
+  std::mt19937_64 urbg(1);
+  host.initialize(urbg);
+  const auto adapter = host.template to<CuBlas>(context);
+  const auto W0 = to_device(context, random_matrix<float>(16, 8, 1));
+  const auto X = to_device(context, random_matrix<float>(8, 4, 2));
+  DeviceMatrix<float> H(context, 16, 4), W(context, 16, 8);
+  Gradients<float, CuBlas> g;
+  typename std::remove_const_t<decltype(adapter)>::Tape tape(context);
+  const auto step = [&] {
+    adapter.forward_into(H, W0, X, tape);
+    adapter.backward_into(g, W0, H, tape);
+    adapter.merge_into(W, W0, tape.workspace());
+  };
+  step();
+  step();
+  const auto before = stand_in::counters();
+  step();
+  CHECK(stand_in::counters().allocations == before.allocations);
+  CHECK(stand_in::counters().waits == before.waits);
+}
+
+TEST_CASE("one token is a matrix-vector product, LoRMA+ adds two") {
+  Adapter<float> host(16, 2, 1.0F);
+  const auto context = lorma_tests::make_context();
+  const auto adapter = host.to<CuBlas>(context);
+  const auto W0 = to_device(context, random_matrix<float>(16, 8, 1));
+  const auto x = to_device(context, random_matrix<float>(8, 1, 2));
+  const auto before = stand_in::counters().products;
+  adapter.forward(W0, x);
+  CHECK(stand_in::counters().products == before + 3);
+}
+
+TEST_CASE("a mixed batch of any number of adapters is two grouped calls") {
+  const auto context = lorma_tests::make_context();
+  Adapter<float> host(16, 2, 1.0F);
+  const auto adapter = host.to<CuBlas>(context);
+  const auto W0 = to_device(context, random_matrix<float>(16, 8, 1));
+  const auto X = to_device(context, random_matrix<float>(8, 12, 2));
+  DeviceMatrix<float> H(context, 16, 12);
+  DeviceWorkspace workspace(context);
+  std::vector<AdapterSlice<float>> slices;
+  for (Index i = 0; i < 6; ++i) slices.push_back({adapter.factors(), 2 * i, 2});
+  const auto before = stand_in::counters();
+  forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace);
+  CHECK(stand_in::counters().grouped_products == before.grouped_products + 2);
+  CHECK(stand_in::counters().products == before.products + 1);
+}
+
+TEST_CASE("everything that was allocated is given back") {
+  const long before = stand_in::counters().live;
+  {
+    const auto context = lorma_tests::make_context();
+    const auto W0 = to_device(context, random_matrix<float>(8, 8, 1));
+    const auto copy = W0;
+    Adapter<float, CyclicPermutation, Auto, Pre, CuBlas> adapter(context, 8, 2, 1.0F);
+    decltype(adapter)::Tape tape(context);
+    adapter.backward(W0, adapter.forward(copy, W0, tape), tape);
+  }
+  CHECK(stand_in::counters().live == before);
+}
+
+TEST_CASE("a device without memory says so") {
+  const auto context = lorma_tests::make_context();
+  CHECK_THROWS_AS(DeviceMatrix<double>(context, Index(1) << 20, Index(1) << 20), BackendError);
+}
