@@ -3,7 +3,7 @@
 JOBS ?= $(shell nproc)
 
 .PHONY: build-studies study-full-rank study-rank-of-change study-deficient-weight study-gradient-flow
-.PHONY: demo test tool bench bench-rank compile-time studies help
+.PHONY: demo test tool bench bench-cuda bench-rank compile-time studies help
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -30,6 +30,16 @@ bench: ## the benchmarks, into docs/benchmarks.md
 	cmake --preset bench
 	cmake --build --preset bench --parallel $(JOBS)
 	benchmarks/run.sh build/bench/benchmarks out/bench
+	benchmarks/report.py out/bench docs
+
+bench-cuda: ## layers on an NVIDIA GPU, into docs/benchmarks.md
+	@tools/setup.sh
+	cmake --preset bench -DLORMA_WITH_CUDA=ON
+	cmake --build --preset bench --parallel $(JOBS) --target bench_cuda_layers
+	mkdir -p out/bench
+	build/bench/benchmarks/bench_cuda_layers --benchmark_repetitions=9 \
+	  --benchmark_report_aggregates_only=true --benchmark_out=out/bench/cuda.json
+	-benchmarks/cuda_torch.py out/bench/cuda_torch.json
 	benchmarks/report.py out/bench docs
 
 bench-rank: ## ranks and singular values beside NumPy's, into docs/benchmarks.md

@@ -37,12 +37,39 @@ def medians(path):
     return result
 
 
+def gpu_section(store):
+    """Microseconds of bench_cuda_layers and, where it ran, of cuda_torch.py."""
+    gpu = store["cuda"]
+    torch = store.get("cuda_torch", {}).get("microseconds", {})
+    jobs = {}
+    for name, time in gpu["microseconds"].items():
+        peer, *job = name.split("/")
+        jobs.setdefault("/".join(job), {})[peer] = time
+    for name, time in torch.items():
+        peer, *job = name.split("/")
+        jobs.setdefault("/".join(job), {})["torch " + peer] = time
+    peers = sorted({peer for times in jobs.values() for peer in times})
+    rows = [[job] + [f"{times[p]:.1f}" if p in times else "-" for p in peers]
+            for job, times in jobs.items()]
+    return f"{gpu['gpu']}, driver {gpu['driver']}, CUDA {gpu['cuda']}; medians, microseconds.\n\n" + \
+        table(["type/layer/tokens/job"] + peers, rows)
+
+
+def collect_gpu(path):
+    data = json.loads(path.read_text())
+    times = {entry["run_name"].removesuffix("/manual_time"): entry["real_time"]
+             for entry in data["benchmarks"] if entry.get("aggregate_name") == "median"}
+    return {key: data["context"][key] for key in ("gpu", "driver", "cuda")} | {"microseconds": times}
+
+
 def collect(out, store):
+    if (out / "cuda.json").exists():
+        store["cuda"] = collect_gpu(out / "cuda.json")
     for part in ("layers", "layers_2_threads", "transforms", "auto_choice"):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = medians(path)
-    for part in ("machine", "compile_time", "rank"):
+    for part in ("machine", "compile_time", "rank", "cuda_torch"):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = json.loads(path.read_text())
@@ -286,6 +313,7 @@ def page(store, docs):
                  auto_section(auto)]
     if rank := store.get("rank"):
         text += ["## Ranks and singular values\n", rank_section(rank)]
+    text += ["## NVIDIA GPUs\n", gpu_section(store) if "cuda" in store else "Not yet measured.\n"]
     compile_time = store.get("compile_time")
     if compile_time:
         rows = [[f"`-{o}`", str(compile_time[o]["eigen"]), str(compile_time[o]["lorma"]),

@@ -8,7 +8,7 @@ list(GET expected 0 expected)
 string(REGEX REPLACE "^// expect: " "" expected "${expected}")
 
 set(flags -std=c++20 -fsyntax-only -I${INCLUDE_DIR})
-foreach(directory IN LISTS EIGEN_DIR)
+foreach(directory IN LISTS EIGEN_DIR CUDA_DIR)
   list(APPEND flags -isystem ${directory})
 endforeach()
 execute_process(COMMAND ${COMPILER} ${flags} ${CASE} RESULT_VARIABLE control ERROR_VARIABLE output)
