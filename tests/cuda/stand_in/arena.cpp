@@ -37,7 +37,7 @@ struct Arena {
 };
 
 Arena& arena() {
-  static Arena it;
+  static auto& it = *new Arena;  // outlives every context
   return it;
 }
 

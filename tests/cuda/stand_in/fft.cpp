@@ -20,7 +20,7 @@ struct Plan {
 };
 
 std::map<cufftHandle, Plan>& plans() {
-  static std::map<cufftHandle, Plan> it;
+  static auto& it = *new std::map<cufftHandle, Plan>;  // outlives every context
   return it;
 }
 
