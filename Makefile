@@ -3,7 +3,7 @@
 JOBS ?= $(shell nproc)
 
 .PHONY: build-studies study-full-rank study-rank-of-change study-deficient-weight study-gradient-flow
-.PHONY: demo test tool bench bench-cuda bench-rank compile-time studies help
+.PHONY: demo test interop tool bench bench-cuda bench-rank compile-time studies help
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -19,6 +19,11 @@ test: ## configure, build and pass every test
 	cmake --preset test
 	cmake --build --preset test --parallel $(JOBS)
 	ctest --preset test --parallel $(JOBS)
+
+interop: tool ## the tool beside safetensors, peft and transformers
+	@tools/setup.sh python3-venv
+	tools/fetch_minilm.sh out/models/all-MiniLM-L6-v2
+	tests/interop/run.sh build/release/tools/lorma/lorma out/models/all-MiniLM-L6-v2 out/interop
 
 tool: ## build the command-line tool, build/release/tools/lorma/lorma
 	@tools/setup.sh

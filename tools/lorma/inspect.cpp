@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "inspect.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cmath>
-#include <cstdio>
-#include <fstream>
 #include <lorma/analysis/rank_report.hpp>
 #include <lorma/io/safetensors.hpp>
 #include <memory>
-#include <mutex>
-#include <nlohmann/json.hpp>
 #include <regex>
-#include <set>
 #include <thread>
+
+#include "checkpoint.hpp"
+#include "progress.hpp"
 
 #ifdef __GNUC__
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS
@@ -35,66 +30,6 @@ struct Job {
   std::size_t tensor = 0;
   std::size_t line = 0;
   double cost = 0.0;
-};
-
-bool has_arithmetic(Dtype type) {
-  return type == Dtype::F64 || type == Dtype::F32 || type == Dtype::F16 || type == Dtype::BF16;
-}
-
-/// The shards that an index file names, beside it. Throws lorma::FormatError.
-std::vector<fs::path> shards_of(const fs::path& index) {
-  std::ifstream in(index, std::ios::binary);
-  if (!in) throw lorma::Error("cannot read " + lorma::detail::in_quotes(index.string()));
-  const auto json = nlohmann::json::parse(in, nullptr, false);
-  const auto refuse = [&index](const std::string& what) {
-    throw lorma::FormatError(lorma::detail::in_quotes(index.string()) + ": " + what);
-  };
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-    refuse("expected an index with an object \"weight_map\"");
-  }
-  std::set<std::string> names;
-  for (const auto& [tensor, shard] : json["weight_map"].items()) {
-    if (!shard.is_string()) refuse("expected names of files in \"weight_map\"");
-    const fs::path name = shard.get<std::string>();
-    // A shard lies beside its index: an index from outside must not open other files.
-    if (name.empty() || name != name.filename() || name == "." || name == "..") {
-      refuse("expected shards without a folder, got " + lorma::detail::in_quotes(name.string()));
-    }
-    names.insert(name.string());
-  }
-  std::vector<fs::path> shards;
-  for (const std::string& name : names) shards.push_back(index.parent_path() / name);
-  return shards;
-}
-
-/// Progress with the time left, one line that is rewritten on a terminal, nothing elsewhere.
-class Progress {
- public:
-  Progress(bool wanted, double total)
-      : shown_(wanted && isatty(fileno(stderr)) != 0), total_(total) {}
-  ~Progress() {
-    if (shown_) std::fputs("\r\033[K", stderr);
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void done(double cost, const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    done_ += cost;
-    if (!shown_) return;
-    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin_;
-    const double left = spent.count() * (total_ - done_) / done_;
-    std::fprintf(stderr, "\r\033[K%3.0f %%, about %.0f s left  %s", 100.0 * done_ / total_, left,
-                 lorma::detail::escaped(name, 60).c_str());
-    std::fflush(stderr);
-  }
-
- private:
-  std::mutex mutex_;
-  bool shown_;
-  double total_;
-  double done_ = 0.0;
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
 template <typename S>

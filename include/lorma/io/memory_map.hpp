@@ -58,6 +58,15 @@ class MemoryMap {
     return {static_cast<const std::byte*>(data_), size_};
   }
 
+  /// Gives the memory of whole pages of `part` back; they are read again when touched.
+  void forget(std::span<const std::byte> part) const {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
+    const auto end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
+    if (begin >= end) return;
+    static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
+  }
+
  private:
   void swap(MemoryMap& other) noexcept {
     std::swap(data_, other.data_);
@@ -97,6 +106,7 @@ class MemoryMap {
   std::span<const std::byte> bytes() const {
     return content_;
   }
+  void forget(std::span<const std::byte>) const {}
 
  private:
   void swap(MemoryMap& other) noexcept {

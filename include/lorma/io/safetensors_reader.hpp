@@ -93,6 +93,9 @@ class SafetensorsFile {
   const std::vector<StoredTensor>& tensors() const { return header_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
+  /// Gives the memory of pages back that reading `part` of this file's data brought in.
+  void forget(std::span<const std::byte> part) const { map_.forget(part); }
+
   bool contains(std::string_view tensor) const { return find(tensor) != nullptr; }
 
   /// Throws FormatError if the file has no tensor of that name.

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <complex>
+#include <limits>
 #include <map>
 #include <numbers>
 #include <vector>
@@ -72,7 +73,7 @@ cufftResult backward(cufftHandle handle, cufftType type, void* in, R* out) {
   }
   std::copy(result.begin(), result.end(), y);
   // cuFFT may overwrite the input of these transforms, so nobody may read it again.
-  for (long long i = 0; i < 2 * bins * p.batch; ++i) x[i] = std::nan("");
+  for (long long i = 0; i < 2 * bins * p.batch; ++i) x[i] = std::numeric_limits<R>::quiet_NaN();
   return CUFFT_SUCCESS;
 }
 

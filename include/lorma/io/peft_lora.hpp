@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_IO_PEFT_LORA_HPP
+#define LORMA_IO_PEFT_LORA_HPP
+
+/// LoRA adapters as the Python library PEFT keeps them: a directory with adapter_config.json and
+/// adapter_model.safetensors.
+///
+///   PeftLora lora = read_peft_lora("adapter");
+///   for (const LoraLayer& layer : lora.layers)      // W = W0 + layer.scale * layer.B * layer.A
+///     ... layer.module, layer.B (d x r), layer.A (r x k) ...
+///   write_peft_lora("other", lora);
+///
+/// What changes the mathematics and is not understood here is refused by name, never passed over.
+/// Source: the files that peft writes, and its documentation of the checkpoint format.
+
+#include <map>
+#include <regex>
+#include <set>
+#include <vector>
+
+#include "lorma/io/json_file.hpp"
+#include "lorma/io/safetensors_reader.hpp"
+#include "lorma/io/safetensors_writer.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+inline constexpr std::string_view adapter_config_name = "adapter_config.json";
+inline constexpr std::string_view adapter_model_name = "adapter_model.safetensors";
+
+/// One adapted module: W = W0 + scale B A for W0 d x k (out x in).
+struct LoraLayer {
+  std::string module;  ///< "encoder.layer.0.attention.self.query", without PEFT's prefix
+  Matrix<float> B;     ///< d x r
+  Matrix<float> A;     ///< r x k
+  double alpha = 1.0;
+  double scale = 1.0;  ///< alpha / r, or alpha / sqrt(r) with use_rslora
+};
+
+struct PeftLora {
+  std::string base_model;  ///< base_model_name_or_path, may be empty
+  std::string task_type;   ///< may be empty
+  bool use_rslora = false;
+  /// The base's weights are stored in x out (GPT-2's Conv1D); B and A are as above all the same.
+  bool fan_in_fan_out = false;
+  std::vector<LoraLayer> layers;  ///< by name
+};
+
+namespace detail {
+
+inline constexpr std::string_view peft_prefix = "base_model.model.";
+
+/// Whether a key of rank_pattern or alpha_pattern means the module: the whole of it, or all behind
+/// a dot. Keys are regular expressions; they come from outside, so matching is polynomial.
+inline bool pattern_means(const std::filesystem::path& file, const std::string& key,
+                          const std::string& module) {
+  if (key == module || (module.size() > key.size() && module.ends_with(key) &&
+                        module[module.size() - key.size() - 1] == '.')) {
+    return true;
+  }
+  if (key.size() > 1000 || module.size() > 1000) return false;
+  auto flags = std::regex::ECMAScript;
+#ifdef __GLIBCXX__
+  flags |= std::regex_constants::__polynomial;
+#endif
+  try {
+    return std::regex_match(module, std::regex("(.*\\.)?(" + key + ")", flags));
+  } catch (const std::regex_error&) {
+    json_error(file, "expected keys of patterns to be names or regular expressions, got " +
+                         in_quotes(key));
+  }
+}
+
+/// Throws FormatError that names every field whose meaning would be lost.
+inline void refuse_unsupported_lora(const std::filesystem::path& file,
+                                    const nlohmann::json& config) {
+  const JsonFields fields(file, config);
+  std::vector<std::string> problems;
+  const std::string type = fields.text("peft_type");
+  if (type != "LORA") problems.push_back("expected 'peft_type' LORA, got " + in_quotes(type));
+  for (const char* key : {"use_dora", "lora_bias", "use_qalora"}) {
+    if (fields.boolean(key)) problems.push_back(in_quotes(key) + " is not supported");
+  }
+  const std::string bias = fields.text("bias", "none");
+  if (bias != "none") {
+    problems.push_back("expected 'bias' none, got " + in_quotes(bias) +
+                       " (trained biases are not supported)");
+  }
+  for (const char* key : {"modules_to_save", "layer_replication", "target_parameters",
+                          "trainable_token_indices", "alora_invocation_tokens", "arrow_config"}) {
+    const nlohmann::json& value = fields.find(key);
+    if (!value.is_null() && !value.empty()) {
+      problems.push_back(in_quotes(key) + " is not supported");
+    }
+  }
+  throw_problems(file, problems);
+}
+
+}  // namespace detail
+
+/// Reads a directory. Throws Error if a file cannot be read; FormatError for a field whose meaning
+/// is not supported, and for missing, unexpected and misshaped tensors, all of them in one message.
+/// Factors of F64, F16 and BF16 are rounded to, or widened to, float.
+inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
+  const std::filesystem::path config_path = directory / adapter_config_name;
+  const nlohmann::json config = detail::read_json_object(config_path);
+  detail::refuse_unsupported_lora(config_path, config);
+  const detail::JsonFields fields(config_path, config);
+  PeftLora lora;
+  lora.base_model = fields.text("base_model_name_or_path", "");
+  lora.task_type = fields.text("task_type", "");
+  lora.use_rslora = fields.boolean("use_rslora");
+  lora.fan_in_fan_out = fields.boolean("fan_in_fan_out");
+  const Index default_rank = fields.count("r");
+  const double default_alpha = fields.positive("lora_alpha");
+  const nlohmann::json& ranks = fields.object("rank_pattern");
+  const nlohmann::json& alphas = fields.object("alpha_pattern");
+
+  const SafetensorsFile file(directory / adapter_model_name);
+  struct Pair {
+    const StoredTensor* A = nullptr;
+    const StoredTensor* B = nullptr;
+  };
+  std::map<std::string, Pair> pairs;
+  std::vector<std::string> problems;
+  for (const StoredTensor& tensor : file.tensors()) {
+    std::string_view name = tensor.name;
+    if (name.starts_with(detail::peft_prefix)) name.remove_prefix(detail::peft_prefix.size());
+    const auto ends = [&name](std::string_view suffix) {
+      return name.size() > suffix.size() && name.ends_with(suffix);
+    };
+    constexpr std::string_view a = ".lora_A.weight";
+    constexpr std::string_view b = ".lora_B.weight";
+    if (ends(a)) {
+      pairs[std::string(name.substr(0, name.size() - a.size()))].A = &tensor;
+    } else if (ends(b)) {
+      pairs[std::string(name.substr(0, name.size() - b.size()))].B = &tensor;
+    } else if (name.find("lora_down") != name.npos || name.find("lora_up") != name.npos) {
+      problems.push_back("tensor " + detail::in_quotes(tensor.name) +
+                         " is of the lora_down/lora_up dialect, which is not supported");
+    } else if (name.find("lora_embedding") != name.npos) {
+      problems.push_back("tensor " + detail::in_quotes(tensor.name) +
+                         " adapts an embedding, which is not supported");
+    } else {
+      problems.push_back("unexpected tensor " + detail::in_quotes(tensor.name));
+    }
+  }
+  for (const auto& [module, pair] : pairs) {
+    if (pair.A == nullptr || pair.B == nullptr) {
+      problems.push_back(
+          "missing tensor " +
+          detail::in_quotes(module + (pair.A == nullptr ? ".lora_A.weight" : ".lora_B.weight")));
+      continue;
+    }
+    Index rank = default_rank;
+    double alpha = default_alpha;
+    for (const auto& [key, value] : ranks.items()) {
+      if (!detail::pattern_means(config_path, key, module)) continue;
+      rank = fields.count_of("rank_pattern", value);
+      break;
+    }
+    for (const auto& [key, value] : alphas.items()) {
+      if (!detail::pattern_means(config_path, key, module)) continue;
+      alpha = fields.positive_of("alpha_pattern", value);
+      break;
+    }
+    const auto is_matrix = [&](const StoredTensor& t, std::size_t side) {
+      return t.shape.size() == 2 && t.shape[side] == static_cast<std::uint64_t>(rank);
+    };
+    if (!is_matrix(*pair.A, 0) || !is_matrix(*pair.B, 1)) {
+      problems.push_back(detail::in_quotes(module) + ": expected A [" + std::to_string(rank) +
+                         ", in] and B [out, " + std::to_string(rank) + "], got " +
+                         detail::shape_text(pair.A->shape) + " and " +
+                         detail::shape_text(pair.B->shape));
+      continue;
+    }
+    LoraLayer layer;
+    layer.module = module;
+    layer.alpha = alpha;
+    const auto r = static_cast<double>(rank);
+    layer.scale = alpha / (lora.use_rslora ? std::sqrt(r) : r);
+    layer.A = file.matrix<float>(pair.A->name);
+    layer.B = file.matrix<float>(pair.B->name);
+    lora.layers.push_back(std::move(layer));
+  }
+  detail::throw_problems(directory / adapter_model_name, problems);
+  return lora;
+}
+
+/// Writes a directory that PEFT loads; it is created where it is missing, and each of the two files
+/// is replaced whole. The most frequent rank and alpha become `r` and `lora_alpha`, others
+/// patterns. Throws ShapeError if B and A of a layer do not fit, FormatError for a module named
+/// twice.
+inline void write_peft_lora(const std::filesystem::path& directory, const PeftLora& lora) {
+  std::map<Index, std::size_t> ranks;
+  std::map<double, std::size_t> alphas;
+  std::vector<TensorSource> tensors;
+  for (const LoraLayer& layer : lora.layers) {
+    if (layer.B.cols() != layer.A.rows() || layer.A.rows() < 1) {
+      throw ShapeError("lorma::write_peft_lora: " + detail::in_quotes(layer.module) +
+                       ": expected B (d x r) and A (r x k) with r >= 1, got B " +
+                       detail::shape(layer.B.rows(), layer.B.cols()) + " and A " +
+                       detail::shape(layer.A.rows(), layer.A.cols()));
+    }
+    ++ranks[layer.A.rows()];
+    ++alphas[layer.alpha];
+    const std::string name = std::string(detail::peft_prefix) + layer.module;
+    tensors.push_back(TensorSource::view(
+        name + ".lora_A.weight",
+        as_const(MatrixView<const float>(layer.A.data(), layer.A.rows(), layer.A.cols(),
+                                         std::max<Index>(1, layer.A.rows())))));
+    tensors.push_back(TensorSource::view(
+        name + ".lora_B.weight",
+        as_const(MatrixView<const float>(layer.B.data(), layer.B.rows(), layer.B.cols(),
+                                         std::max<Index>(1, layer.B.rows())))));
+  }
+  const auto most_frequent = [](const auto& counts, auto fallback) {
+    std::size_t best = 0;
+    for (const auto& [value, count] : counts) {
+      if (count > best) {
+        best = count;
+        fallback = value;
+      }
+    }
+    return fallback;
+  };
+  const Index rank = most_frequent(ranks, Index(1));
+  const double alpha = most_frequent(alphas, 1.0);
+  nlohmann::ordered_json config;
+  config["peft_type"] = "LORA";
+  config["task_type"] = nullptr;
+  if (!lora.task_type.empty()) config["task_type"] = lora.task_type;
+  config["base_model_name_or_path"] = nullptr;
+  if (!lora.base_model.empty()) config["base_model_name_or_path"] = lora.base_model;
+  config["r"] = rank;
+  config["lora_alpha"] = alpha;
+  if (alpha == std::floor(alpha)) config["lora_alpha"] = static_cast<std::int64_t>(alpha);
+  config["lora_dropout"] = 0.0;
+  config["bias"] = "none";
+  config["use_rslora"] = lora.use_rslora;
+  config["use_dora"] = false;
+  config["fan_in_fan_out"] = lora.fan_in_fan_out;
+  config["inference_mode"] = true;
+  config["init_lora_weights"] = true;
+  auto targets = nlohmann::ordered_json::array();
+  auto rank_pattern = nlohmann::ordered_json::object();
+  auto alpha_pattern = nlohmann::ordered_json::object();
+  for (const LoraLayer& layer : lora.layers) {
+    targets.push_back(layer.module);
+    if (layer.A.rows() != rank) rank_pattern[layer.module] = layer.A.rows();
+    if (layer.alpha != alpha) alpha_pattern[layer.module] = layer.alpha;
+  }
+  config["target_modules"] = targets;
+  config["rank_pattern"] = rank_pattern;
+  config["alpha_pattern"] = alpha_pattern;
+  std::filesystem::create_directories(directory);
+  write_safetensors(directory / adapter_model_name, tensors, {{"format", "pt"}});
+  detail::write_json(directory / adapter_config_name, config);
+}
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""lorma beside its real clients: safetensors, peft and transformers.
+
+usage: interop.py LORMA MODEL_DIRECTORY    (the tool, and the weights of all-MiniLM-L6-v2)
+
+A LoRMA+ adapter is written by the format's description, converted and merged by the tool, and its
+output compared with what peft and transformers compute; an adapter that peft trained is merged by
+the tool and by peft.
+"""
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import peft
+import torch
+import transformers
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+LORMA, WEIGHTS = Path(sys.argv[1]), Path(sys.argv[2]).resolve() / "model.safetensors"
+# The architecture of all-MiniLM-L6-v2.
+CONFIG = transformers.BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+                                 intermediate_size=1536, vocab_size=30522,
+                                 architectures=["BertModel"])
+RANK = 4
+failures = 0
+
+
+def check(what, good, detail=""):
+    global failures
+    failures += not good
+    print(("ok      " if good else "FAILED  ") + what + (f" ({detail})" if detail else ""))
+
+
+def close(what, a, b, bound=2e-5):
+    error = float((a - b).norm() / b.norm())
+    check(what, error <= bound, f"relative difference {error:.1e}, bound {bound:.0e}")
+
+
+def lorma(*arguments):
+    subprocess.run([str(LORMA), *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+
+def run_model(directory, ids):
+    model = transformers.AutoModel.from_pretrained(directory, attn_implementation="eager").eval()
+    with torch.no_grad():
+        return model(ids).last_hidden_state
+
+
+def write_lorma_adapter(directory, weights, inflation):
+    """A directory as docs/adapter-format.md describes it, with random factors."""
+    layers, tensors = {}, {}
+    generator = torch.Generator().manual_seed(1)
+    for i, (name, weight) in enumerate(weights.items()):
+        side = "Pre" if i % 2 == 0 else "Post"
+        n = weight.shape[0] if side == "Pre" else weight.shape[1]
+        layers[name] = {"inflation": inflation, "side": side, "n": n, "rank": RANK,
+                        "alpha": float(RANK), "layout": "out_in"}
+        tensors[name + ".lorma_B"] = 0.1 * torch.randn(n, RANK, generator=generator)
+        tensors[name + ".lorma_A"] = 0.1 * torch.randn(RANK, n, generator=generator)
+    directory.mkdir()
+    save_file(tensors, directory / "adapter_model.safetensors")
+    (directory / "adapter_config.json").write_text(json.dumps(
+        {"peft_type": "LORMA", "format_version": 1, "layers": layers}))
+    return layers, tensors
+
+
+def multiplier(layer, b, a):
+    m = layer["alpha"] / layer["rank"] * (b.double() @ a.double())
+    if layer["inflation"] == "Identity":
+        return torch.eye(layer["n"], dtype=torch.float64) + m
+    i = torch.arange(layer["n"])
+    return torch.gather(m, 1, (i[None, :] - i[:, None]) % layer["n"])
+
+
+def merged_by_torch(weight, layer, b, a):
+    p = multiplier(layer, b, a)
+    w = weight.double()
+    return (p @ w if layer["side"] == "Pre" else w @ p).float()
+
+
+def main():
+    ids = torch.randint(1000, 20000, (2, 16), generator=torch.Generator().manual_seed(2))
+    base = load_file(WEIGHTS)
+    weights = {name: w for name, w in base.items()
+               if name.endswith((".query.weight", ".output.dense.weight")) and w.dim() == 2}
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        model_path = work / "model"
+        CONFIG.save_pretrained(model_path)
+        (model_path / "model.safetensors").symlink_to(WEIGHTS)
+        for inflation in ("Identity", "CyclicPermutation"):
+            layers, factors = write_lorma_adapter(work / inflation, weights, inflation)
+            out = work / f"merged-{inflation}"
+            lorma("merge", model_path, work / inflation, "-o", out, "--quiet")
+            merged = load_file(out / "model.safetensors")
+            worst = max(
+                float((merged[name] - want).norm() / want.norm()) for name, layer in layers.items()
+                for want in [merged_by_torch(base[name], layer, factors[name + ".lorma_B"],
+                                             factors[name + ".lorma_A"])])
+            check(f"merge of {inflation} equals PyTorch's product", worst <= 2e-6, f"{worst:.1e}")
+            same = all(torch.equal(merged[n], w) for n, w in base.items() if n not in layers)
+            check("all other tensors bit for bit", same and merged.keys() == base.keys())
+        with safe_open(work / "merged-Identity" / "model.safetensors", "pt") as file:
+            check("safetensors opens what we write, metadata too", file.metadata() is not None)
+
+        lorma("convert", work / "Identity", "--to", "lora", "--base", model_path, "-o", work / "lora")
+        by_merge = run_model(work / "merged-Identity", ids)
+        model = transformers.AutoModel.from_pretrained(model_path, attn_implementation="eager").eval()
+        adapted = peft.PeftModel.from_pretrained(model, work / "lora").eval()
+        with torch.no_grad():
+            by_peft = adapted(ids).last_hidden_state
+        close("peft's output with the exported adapter equals the merged model's", by_peft, by_merge)
+        check("the adapter changes the output",
+              float((run_model(model_path, ids) - by_merge).norm() / by_merge.norm()) > 1e-2)
+
+        # An adapter that peft trained, with patterns.
+        model = transformers.AutoModel.from_pretrained(model_path, attn_implementation="eager")
+        config = peft.LoraConfig(r=RANK, lora_alpha=8, target_modules=["query", "value"],
+                                 lora_dropout=0.0, use_rslora=True,
+                                 rank_pattern={"layer.1.attention.self.query": 2},
+                                 alpha_pattern={"layer.1.attention.self.value": 3})
+        trained = peft.get_peft_model(model, config)
+        optimizer = torch.optim.Adam(trained.parameters(), 1e-2)
+        for _ in range(3):
+            optimizer.zero_grad()
+            trained(ids).last_hidden_state.square().sum().backward()
+            optimizer.step()
+        trained.eval().save_pretrained(work / "trained")
+        with torch.no_grad():
+            want = trained(ids).last_hidden_state
+        lorma("merge", model_path, work / "trained", "-o", work / "merged-trained", "--quiet")
+        close("an adapter that peft trained, merged by us", run_model(work / "merged-trained", ids),
+              want)
+        lorma("unmerge", work / "merged-trained", work / "trained", "-o", work / "base-again",
+              "--quiet")
+        close("and taken out again", run_model(work / "base-again", ids), run_model(model_path, ids))
+        lorma("convert", work / "trained", "--to", "lorma", "--base", model_path, "-o", work / "back")
+        lorma("merge", model_path, work / "back", "-o", work / "merged-back", "--quiet")
+        close("as a LoRMA+ adapter", run_model(work / "merged-back", ids), want)
+
+        # Bit for bit, every type that PyTorch and the format share.
+        types = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64,
+                 torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+        tensors = {str(t): torch.randint(0, 2, (3, 5)).to(t) for t in types}
+        tensors["w.weight"] = torch.randn(6, 5)
+        save_file(tensors, work / "types.safetensors", {"some": "metadata"})
+        write_lorma_adapter(work / "one", {"w.weight": tensors["w.weight"]}, "Identity")
+        lorma("merge", work / "types.safetensors", work / "one", "-o", work / "types-out.safetensors",
+              "--quiet")
+        out = load_file(work / "types-out.safetensors")
+        check("every type passes bit for bit",
+              all(torch.equal(out[n], t) and out[n].dtype == t.dtype for n, t in tensors.items()
+                  if n != "w.weight"))
+        a = (work / "types.safetensors").read_bytes()
+        b = (work / "types-out.safetensors").read_bytes()
+        length = int.from_bytes(a[:8], "little")
+        check("our header is the one that safetensors writes",
+              json.loads(a[8:8 + length]) == json.loads(b[8:8 + int.from_bytes(b[:8], "little")]))
+    print("interop:", "all passed" if failures == 0 else f"{failures} FAILED")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

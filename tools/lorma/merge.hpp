@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_TOOLS_MERGE_HPP
+#define LORMA_TOOLS_MERGE_HPP
+
+/// `lorma merge` and `lorma unmerge`: an adapter into a checkpoint, or out of it again.
+
+#include <cstdint>
+#include <filesystem>
+#include <lorma/core/error.hpp>
+#include <string>
+#include <vector>
+
+namespace lorma_tool {
+
+/// Thrown when the user asked to stop; nothing was left behind.
+class Interrupted : public lorma::Error {
+  using Error::Error;
+};
+/// Asks running verbs to stop; may be called from a signal handler.
+void request_stop() noexcept;
+
+struct MergeOptions {
+  std::filesystem::path base;     ///< file, index or directory (checkpoint.hpp)
+  std::filesystem::path adapter;  ///< directory of a LoRMA or PEFT LoRA adapter
+  std::filesystem::path out;      ///< a file for a file, else a directory that does not exist
+  bool unmerge = false;
+  bool in_double = false;    ///< compute in double; F64 weights always are
+  bool check_first = false;  ///< look for NaN and infinity in all results before any is written
+  bool any_base = false;     ///< take a base whose fingerprint is another
+  bool dry_run = false;      ///< check everything that reading headers and factors can
+  bool progress = true;      ///< on stderr
+};
+
+struct MergedTensor {
+  std::string name;
+  std::string file;
+  std::string dtype;
+  std::int64_t rows = 0;  ///< as stored
+  std::int64_t cols = 0;
+  std::string adapter;  ///< "Identity, Pre, rank 8"
+};
+
+struct MergeReport {
+  std::vector<MergedTensor> tensors;
+  std::uint64_t copied = 0;  ///< tensors that are as they were
+  std::uint64_t bytes = 0;   ///< of all files written
+  double seconds = 0.0;
+};
+
+/// One tensor at a time: memory of the largest adapted weight in the compute type, the factors and
+/// a few pages. Each weight is computed in float (or double) and rounded once to its own type.
+/// Throws lorma::Error, with all tensors that are missing or misshaped in one message; the output
+/// is then absent and the input whole.
+MergeReport merge(const MergeOptions& options);
+
+std::string to_json(const MergeReport& report);
+
+}  // namespace lorma_tool
+
+#endif
