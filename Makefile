@@ -21,7 +21,7 @@ test: ## configure, build and pass every test
 	ctest --preset test --parallel $(JOBS)
 
 interop: tool ## the tool beside safetensors, peft and transformers
-	@tools/setup.sh python3-venv
+	@tools/setup.sh python3-venv python3-pip
 	tools/fetch_minilm.sh out/models/all-MiniLM-L6-v2
 	tests/interop/run.sh build/release/tools/lorma/lorma out/models/all-MiniLM-L6-v2 out/interop
 

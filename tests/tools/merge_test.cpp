@@ -15,6 +15,8 @@
 
 #include "../io/safetensors_support.hpp"
 #include "../support/random_matrices.hpp"
+#include "adapters.hpp"
+#include "compare.hpp"
 #include "convert.hpp"
 
 using namespace lorma_tests;
@@ -306,6 +308,107 @@ TEST_CASE("LoRMA_pi to LoRA: the best approximation of its change, exact at full
     CHECK(distance(lora.B.cast<double>() * lora.A.cast<double>(), change) <=
           (optimum + 1e-5) * change.norm());
   }
+}
+
+TEST_CASE("merged in sequence equals merged composition; resized and weakened adapters") {
+  const ScratchDirectory directory;
+  const fs::path base = directory.path() / "base.safetensors";
+  const Matrix<float> W = weight<float>(8, 8, 1);
+  lorma::write_safetensors(base, {TensorSource::copy("p", W), TensorSource::copy("q", W),
+                                  TensorSource::copy("only", W)});
+  LormaAdapter one;
+  one.layers = {layer("p", 8, 2, "Identity", "Pre"), layer("q", 8, 2, "Identity", "Post"),
+                layer("only", 8, 2, "CyclicPermutation", "Pre")};
+  LormaAdapter two = one;
+  two.layers.pop_back();
+  for (LormaLayer& l : two.layers) l.B.reverseInPlace();
+  const fs::path p = directory.path();
+  write_lorma_adapter(p / "one", one);
+  write_lorma_adapter(p / "two", two);
+  CHECK(lorma_tool::compose(p / "one", p / "two", p / "both").size() == 3);
+  run(base, p / "one", p / "a.safetensors");
+  run(p / "a.safetensors", p / "two", p / "b.safetensors");
+  run(base, p / "both", p / "c.safetensors");
+  const auto matrix = [](const fs::path& path, const char* name) {
+    return lorma::SafetensorsFile(path).matrix<double>(name);
+  };
+  for (const char* name : {"p", "q", "only"}) {
+    CHECK(distance(matrix(p / "b.safetensors", name), matrix(p / "c.safetensors", name)) <=
+          1e-5 * norm(W));
+  }
+  CHECK_THROWS_AS(lorma_tool::compose(p / "one", p / "one", p / "no"), lorma::Error);  // of "only"
+  CHECK_THROWS_AS(lorma_tool::compose(p / "one", p / "two", p / "both"), lorma::Error);  // exists
+  CHECK_FALSE(fs::exists(p / "no"));
+
+  // Two and two make four, and one of the same twice is no more than two.
+  CHECK(lorma_tool::compose(p / "two", p / "two", p / "twice")[0].rank == 4);
+  for (const auto& l : lorma_tool::resize({p / "twice", p / "small", 0, 1.0 - 1e-10, 1.0})) {
+    CHECK(l.rank == 2);
+    CHECK(l.dropped <= 1e-5);
+  }
+  lorma_tool::resize({p / "two", p / "weak", 2, 1.0, 0.0});
+  run(base, p / "weak", p / "d.safetensors");
+  CHECK(matrix(p / "d.safetensors", "p") == W.cast<double>());
+}
+
+TEST_CASE("what extract finds merges to the tuned checkpoint; diff sees what changed") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> square = weight<float>(9, 9, 1);
+  const Matrix<float> wide = weight<float>(5, 9, 2);
+  const Matrix<float> words = weight<float>(20, 9, 3);
+  const Eigen::VectorXf bias = Eigen::VectorXf::Ones(9);
+  const Matrix<float> change = weight<float>(9, 2, 4) * weight<float>(2, 9, 5);
+  const Matrix<float> tuned = square + change;
+  const Matrix<float> tuned_wide = wide + weight<float>(5, 9, 6);
+  const Matrix<float> tuned_words = words + words;
+  const Eigen::VectorXf tuned_bias = 2.0F * bias;
+  lorma::write_safetensors(
+      p / "base.safetensors",
+      {TensorSource::copy("square", square), TensorSource::copy("wide", wide),
+       TensorSource::copy("same", wide), TensorSource::copy("word_embeddings", words),
+       TensorSource::copy("bias", bias)});
+  lorma::write_safetensors(
+      p / "tuned.safetensors",
+      {TensorSource::copy("square", tuned), TensorSource::copy("wide", tuned_wide),
+       TensorSource::copy("same", wide), TensorSource::copy("word_embeddings", tuned_words),
+       TensorSource::copy("bias", tuned_bias), TensorSource::copy("new", wide)});
+  lorma_tool::ExtractOptions options;
+  options.base = p / "base.safetensors";
+  options.tuned = p / "tuned.safetensors";
+  options.out = p / "adapter";
+  options.rank = 6;
+  options.energy = 1.0 - 1e-9;
+  options.progress = false;
+  const auto found = lorma_tool::extract(options);
+  REQUIRE(found.layers.size() == 2);
+  CHECK(found.left_alone.size() == 2);  // the embedding and the bias
+  const bool first = found.layers[0].weight == "square";
+  const auto& of_square = found.layers[first ? 0 : 1];
+  const auto& of_wide = found.layers[first ? 1 : 0];
+  CHECK(of_square.rank == 2);
+  CHECK(of_square.unreachable <= 1e-6);
+  CHECK(of_square.residual <= 1e-5);
+  CHECK(of_wide.unreachable > 0.1);  // 5 rows do not span 9 columns
+  run(p / "base.safetensors", p / "adapter", p / "merged.safetensors");
+  const lorma::SafetensorsFile merged(p / "merged.safetensors");
+  CHECK(distance(merged.matrix<double>("square"), tuned) <= 1e-4 * norm(tuned));
+  CHECK(distance(merged.matrix<double>("wide"), tuned_wide) ==
+        doctest::Approx(of_wide.residual * (tuned_wide - wide).norm()).epsilon(1e-3));
+
+  const auto differences =
+      lorma_tool::diff(p / "base.safetensors", p / "tuned.safetensors", true, false);
+  CHECK(differences.size() == 5);
+  for (const auto& d : differences) {
+    if (d.name == "new") CHECK(d.only_in_one);
+    if (d.name == "square") {
+      CHECK(d.relative == doctest::Approx(change.norm() / square.norm()).epsilon(1e-5));
+      CHECK(d.spectrum.size() == 9);
+    }
+    if (d.name == "bias") CHECK(d.relative == doctest::Approx(1.0));
+    if (d.name == "wide") CHECK(d.rank == 5);
+  }
+  CHECK(lorma_tool::diff(p / "base.safetensors", p / "base.safetensors", true, false).empty());
 }
 
 TEST_CASE("the command line: exit codes, dry run, JSON") {

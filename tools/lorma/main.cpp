@@ -10,6 +10,8 @@
 #include <lorma/io/message.hpp>
 #include <lorma/version.hpp>
 
+#include "adapters.hpp"
+#include "compare.hpp"
 #include "convert.hpp"
 #include "inspect.hpp"
 #include "merge.hpp"
@@ -87,6 +89,43 @@ struct MergeVerb {
   }
 };
 
+void print(const std::vector<lorma_tool::MadeLayer>& layers) {
+  for (const auto& layer : layers) {
+    std::printf("%s: rank %lld, %.2e of the change dropped\n",
+                lorma::detail::escaped(layer.weight).c_str(), static_cast<long long>(layer.rank),
+                layer.dropped);
+  }
+}
+
+void print(const lorma_tool::Extraction& extraction) {
+  for (const auto& layer : extraction.layers) {
+    std::printf(
+        "%s: rank %lld, residual %.2e; %s\n", lorma::detail::escaped(layer.weight).c_str(),
+        static_cast<long long>(layer.rank), layer.residual,
+        layer.unreachable < 1e-6
+            ? "a multiplier reaches it exactly (Theorem 1)"
+            : ("no multiplier comes nearer than " + std::to_string(layer.unreachable)).c_str());
+  }
+  for (const std::string& line : extraction.left_alone) {
+    std::fprintf(stderr, "lorma: left alone: %s\n", line.c_str());
+  }
+}
+
+void print(const std::vector<lorma_tool::TensorDifference>& differences) {
+  for (const auto& d : differences) {
+    const std::string name = lorma::detail::escaped(d.name);
+    if (d.only_in_one) {
+      std::printf("%s %s %s: only in one, or of another shape\n", name.c_str(), d.dtype.c_str(),
+                  d.shape.c_str());
+    } else {
+      std::printf("%s %s %s: relative change %.3e, rank %lld, stable rank %.1f\n", name.c_str(),
+                  d.dtype.c_str(), d.shape.c_str(), d.relative, static_cast<long long>(d.rank),
+                  d.stable_rank);
+    }
+  }
+  if (differences.empty()) std::printf("no difference\n");
+}
+
 extern "C" void on_signal(int) {
   lorma_tool::request_stop();
 }
@@ -160,6 +199,68 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   convert->footer(exit_codes);
+
+  std::filesystem::path first;
+  std::filesystem::path second;
+  std::filesystem::path out;
+  CLI::App* compose =
+      app.add_subcommand("compose",
+                         "One LoRMA+ adapter in place of two: the first, then the second.\n"
+                         "Example: lorma compose french legal -o french-legal");
+  compose->add_option("first", first, "directory of the adapter that is applied first")->required();
+  compose->add_option("second", second, "directory of the adapter that is applied to the result")
+      ->required();
+  compose->add_option("-o,--out", out, "a new directory")->required();
+  compose->footer(exit_codes);
+
+  lorma_tool::ResizeOptions sizes;
+  CLI::App* resize = app.add_subcommand("resize",
+                                        "The nearest LoRMA+ adapter of another rank or strength.\n"
+                                        "Example: lorma resize adapter --energy 0.99 -o smaller");
+  resize->add_option("adapter", sizes.adapter, "directory of the adapter")->required();
+  resize->add_option("-o,--out", sizes.out, "a new directory")->required();
+  resize->add_option("-r,--rank", sizes.rank, "of every layer; 0: what the energy asks for")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  resize->add_option("--energy", sizes.energy, "share of the squared change to keep")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  resize->add_option("--strength", sizes.strength, "t of (1 - t) I + t P")->capture_default_str();
+  resize->footer(exit_codes);
+
+  lorma_tool::ExtractOptions extraction;
+  CLI::App* extract = app.add_subcommand(
+      "extract",
+      "LoRMA+ factors of what tuning changed, and whether a multiplier can reach it.\n"
+      "Example: lorma extract base.safetensors tuned.safetensors -r 16 -o adapter");
+  extract->add_option("base", extraction.base, "the checkpoint before")->required();
+  extract->add_option("tuned", extraction.tuned, "the checkpoint after")->required();
+  extract->add_option("-o,--out", extraction.out, "a new directory")->required();
+  extract->add_option("-r,--rank", extraction.rank, "at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  extract->add_option("--energy", extraction.energy, "share of the reachable change to keep")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  extract->add_option("--side", extraction.side, "of the multiplier")
+      ->check(CLI::IsMember({"Pre", "Post"}))
+      ->capture_default_str();
+  extract->add_option("--match", extraction.match,
+                      "only tensors whose name has this regular expression");
+  extract->footer(exit_codes);
+
+  bool as_json = false;
+  CLI::App* diff = app.add_subcommand(
+      "diff",
+      "Every tensor that differs: relative change, rank of the change, its spectrum.\n"
+      "Example: lorma diff base.safetensors tuned.safetensors --json > changes.json");
+  diff->add_option("a", first, "a checkpoint")->required();
+  diff->add_option("b", second, "another")->required();
+  diff->add_flag("--json", as_json, "JSON with spectra on stdout");
+  diff->footer(
+      "Exit code: 0 when nothing differs, 1 when something does, 3 for wrong arguments or\n"
+      "an input that is refused.");
+  for (CLI::App* verb : {extract, diff}) verb->add_flag("--quiet", quiet, "no progress on stderr");
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   try {
@@ -174,8 +275,30 @@ int main(int argc, char** argv) {
       }
       return 0;
     }
+    if (*compose) {
+      print(lorma_tool::compose(first, second, out));
+      return 0;
+    }
     std::signal(SIGINT, SIG_DFL);
     std::signal(SIGTERM, SIG_DFL);
+    if (*resize) {
+      print(lorma_tool::resize(sizes));
+      return 0;
+    }
+    if (*extract) {
+      extraction.progress = !quiet;
+      print(lorma_tool::extract(extraction));
+      return 0;
+    }
+    if (*diff) {
+      const auto differences = lorma_tool::diff(first, second, as_json, !quiet);
+      if (as_json) {
+        std::cout << to_json(differences);
+      } else {
+        print(differences);
+      }
+      return differences.empty() ? 0 : 1;
+    }
     options.progress = !quiet;
     return run_inspect(options, json, csv, html);
   } catch (const CLI::ParseError& error) {

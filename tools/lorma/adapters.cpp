@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters.hpp"
+
+#include <lorma/convert/plus_algebra.hpp>
+#include <lorma/io/lorma_directory.hpp>
+
+namespace lorma_tool {
+namespace {
+
+namespace fs = std::filesystem;
+using lorma::Index;
+using lorma::LormaAdapter;
+using lorma::LormaLayer;
+using lorma::Matrix;
+using lorma::PlusFactors;
+
+void require_absent(const fs::path& out) {
+  if (!fs::exists(out)) return;
+  throw lorma::Error(lorma::detail::in_quotes(out.string(), 1024) +
+                     ": expected an output that does not exist");
+}
+
+void require_plus(const LormaLayer& layer, const char* verb) {
+  if (layer.inflation == "Identity") return;
+  throw lorma::Error(lorma::detail::in_quotes(layer.weight) + ": expected inflation Identity to " +
+                     verb + ", got " + layer.inflation + ", which is not closed under it");
+}
+
+PlusFactors factors_of(const LormaLayer& layer) {
+  return {layer.scale() * layer.B.cast<double>(), layer.A.cast<double>()};
+}
+
+/// The scale is in B: alpha = r.
+void put(const PlusFactors& f, LormaLayer& layer) {
+  layer.B = f.B.cast<float>();
+  layer.A = f.A.cast<float>();
+  layer.alpha = static_cast<double>(f.B.cols());
+}
+
+}  // namespace
+
+std::vector<MadeLayer> compose(const fs::path& first, const fs::path& second, const fs::path& out) {
+  require_absent(out);
+  LormaAdapter result = lorma::read_lorma_adapter(first);
+  for (LormaLayer& layer : lorma::read_lorma_adapter(second).layers) {
+    const auto same = std::find_if(result.layers.begin(), result.layers.end(),
+                                   [&](const LormaLayer& l) { return l.weight == layer.weight; });
+    if (same == result.layers.end()) {
+      result.layers.push_back(std::move(layer));
+      continue;
+    }
+    require_plus(*same, "compose");
+    require_plus(layer, "compose");
+    if (same->side != layer.side || same->layout != layer.layout ||
+        same->B.rows() != layer.B.rows()) {
+      throw lorma::Error(lorma::detail::in_quotes(layer.weight) +
+                         ": expected both adapters to have one side, layout and size, got " +
+                         same->side + " of " + std::to_string(same->B.rows()) + " and " +
+                         layer.side + " of " + std::to_string(layer.B.rows()));
+    }
+    // P2 (P1 W0), or (W0 P1) P2.
+    const PlusFactors a = factors_of(*same);
+    const PlusFactors b = factors_of(layer);
+    put(layer.side == "Pre" ? lorma::compose(b, a) : lorma::compose(a, b), *same);
+  }
+  std::vector<MadeLayer> report;
+  for (const LormaLayer& layer : result.layers) {
+    report.push_back({layer.weight, layer.A.rows(), 0.0});
+  }
+  lorma::write_lorma_adapter(out, result);
+  return report;
+}
+
+std::vector<MadeLayer> resize(const ResizeOptions& options) {
+  require_absent(options.out);
+  LormaAdapter adapter = lorma::read_lorma_adapter(options.adapter);
+  std::vector<MadeLayer> report;
+  for (LormaLayer& layer : adapter.layers) {
+    require_plus(layer, "resize");
+    const PlusFactors f = lorma::with_strength(factors_of(layer), options.strength);
+    Index rank = options.rank;
+    if (rank == 0) {
+      const Eigen::VectorXd sigma = lorma::with_rank(f, 1).spectrum;
+      const double wanted = options.energy * sigma.squaredNorm();
+      double kept = 0.0;
+      for (; rank < sigma.size() && kept < wanted; ++rank) kept += sigma(rank) * sigma(rank);
+      rank = std::max<Index>(rank, 1);
+    }
+    const lorma::ChangeOfRank change = lorma::with_rank(f, rank);
+    put(change.factors, layer);
+    report.push_back({layer.weight, rank, change.dropped});
+  }
+  lorma::write_lorma_adapter(options.out, adapter);
+  return report;
+}
+
+}  // namespace lorma_tool
