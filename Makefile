@@ -3,7 +3,7 @@
 JOBS ?= $(shell nproc)
 
 .PHONY: build-studies study-full-rank study-rank-of-change study-deficient-weight study-gradient-flow
-.PHONY: demo test interop tool bench bench-cuda bench-rank compile-time studies help
+.PHONY: demo test interop fuzz tool bench bench-cuda bench-merge bench-rank compile-time studies help
 
 help: ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: .*## /\t/' | expand -t 16
@@ -24,6 +24,15 @@ interop: tool ## the tool beside safetensors, peft and transformers
 	@tools/setup.sh python3-venv python3-pip
 	tools/fetch_minilm.sh out/models/all-MiniLM-L6-v2
 	tests/interop/run.sh build/release/tools/lorma/lorma out/models/all-MiniLM-L6-v2 out/interop
+
+fuzz: ## two minutes of libFuzzer on the safetensors reader
+	@tools/setup.sh clang libclang-rt-dev
+	tests/fuzz/run.sh build/fuzz
+
+bench-merge: tool ## `lorma merge` of 8 GB beside a copy, into docs/benchmarks.md (24 GB of disk)
+	rm -rf out/merge-large
+	benchmarks/merge_large.py build/release/tools/lorma/lorma out/merge-large out/bench/merge_large.json
+	benchmarks/report.py out/bench docs
 
 tool: ## build the command-line tool, build/release/tools/lorma/lorma
 	@tools/setup.sh

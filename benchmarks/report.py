@@ -69,7 +69,7 @@ def collect(out, store):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = medians(path)
-    for part in ("machine", "compile_time", "rank", "cuda_torch"):
+    for part in ("machine", "compile_time", "rank", "cuda_torch", "merge_large"):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = json.loads(path.read_text())
@@ -313,6 +313,17 @@ def page(store, docs):
                  auto_section(auto)]
     if rank := store.get("rank"):
         text += ["## Ranks and singular values\n", rank_section(rank)]
+    if merge := store.get("merge_large"):
+        rate = merge["megabytes"] / merge["merge_seconds"]
+        copy = merge["megabytes"] / merge["copy_seconds"]
+        text += ["## Merging a large checkpoint\n",
+                 f"`lorma merge` (`make bench-merge`): {merge['megabytes'] / 1e3:.1f} GB of bfloat16 in 2 GiB shards, "
+                 f"{merge['adapted']} of {merge['weights']} weights of 4096 x 4096 adapted by LoRMA+ of rank 8, both "
+                 "flushed to the disk.\n",
+                 table(["", "seconds", "MB/s"],
+                       [["plain copy of the files", f"{merge['copy_seconds']:.1f}", f"{copy:.0f}"],
+                        ["merge", f"{merge['merge_seconds']:.1f}", f"{rate:.0f}"]]),
+                 f"\nPeak resident memory of the merge: {merge['peak_mib']:.0f} MiB.\n"]
     text += ["## NVIDIA GPUs\n", gpu_section(store) if "cuda" in store else "Not yet measured.\n"]
     compile_time = store.get("compile_time")
     if compile_time:
