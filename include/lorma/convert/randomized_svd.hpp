@@ -12,6 +12,7 @@
 #include <Eigen/SVD>
 #include <random>
 
+#include "lorma/core/error.hpp"
 #include "lorma/core/random.hpp"
 
 namespace lorma::inline LORMA_ABI {

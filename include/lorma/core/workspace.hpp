@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <exception>
 #include <limits>
 #include <memory>
 #include <new>
@@ -27,14 +28,19 @@
 
 namespace lorma::inline LORMA_ABI {
 
-class Workspace {
+/// The stack over any memory; `Memory` is a handle to copy:
+///   static constexpr std::size_t alignment;
+///   std::byte* allocate(std::size_t);           // throws an exception of the standard library's
+///   tree void release(std::byte*, std::size_t) noexcept;
+template <typename Memory>
+class BasicWorkspace {
  public:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = Memory::alignment;
 
   /// Returns everything taken since its creation when it goes out of scope.
   class Frame {
    public:
-    explicit Frame(Workspace& owner)
+    explicit Frame(BasicWorkspace& owner)
         : owner_(&owner), block_(owner.current_), used_(owner.used_), in_use_(owner.in_use_) {
       ++owner.depth_;
     }
@@ -48,19 +54,22 @@ class Workspace {
     }
 
    private:
-    Workspace* owner_;
+    BasicWorkspace* owner_;
     std::size_t block_;
     std::size_t used_;
     std::size_t in_use_;
   };
 
-  Workspace() = default;
-  Workspace(Workspace&&) noexcept = default;
-  Workspace& operator=(Workspace&&) noexcept = default;
+  BasicWorkspace() = default;
+  explicit BasicWorkspace(const Memory& memory) : memory_(memory) {}
+  BasicWorkspace(BasicWorkspace&&) noexcept = default;
+  BasicWorkspace& operator=(BasicWorkspace&&) noexcept = default;
   /// Scratch is not data: a copy starts empty.
-  Workspace(const Workspace&) : Workspace() {}
-  Workspace& operator=(const Workspace&) { return *this; }
-  ~Workspace() = default;
+  BasicWorkspace(const BasicWorkspace& other) : BasicWorkspace(other.memory_) {}
+  BasicWorkspace& operator=(const BasicWorkspace&) { return *this; }
+  ~BasicWorkspace() = default;
+
+  const Memory& memory() const { return memory_; }
 
   [[nodiscard]] Frame frame() { return Frame(*this); }
 
@@ -68,10 +77,12 @@ class Workspace {
   template <typename T>
   MatrixView<T> take(Index rows, Index cols, StorageOrder order = StorageOrder::ColMajor) {
     T* data = take_array<T>(rows * cols);
-    return {data, rows, cols, order == StorageOrder::ColMajor ? rows : cols, order};
+    return {data, rows, cols, std::max<Index>(1, order == StorageOrder::ColMajor ? rows : cols),
+            order};
   }
 
-  /// Uninitialized array, aligned to 64 bytes. Throws std::bad_alloc.
+  /// Uninitialized array, aligned as the memory says. Throws what the memory throws when it is
+  /// full.
   template <typename T>
   T* take_array(Index count) {
     static_assert(std::is_trivially_destructible_v<T>, "scratch holds plain numbers");
@@ -92,14 +103,14 @@ class Workspace {
 
   /// Gives all memory back to the system. Only between frames.
   void release() {
-    if (depth_ == 0) *this = Workspace();
+    if (depth_ == 0) *this = BasicWorkspace(memory_);
   }
 
  private:
   struct Free {
-    void operator()(std::byte* data) const noexcept {
-      ::operator delete (data, std::align_val_t{alignment});
-    }
+    [[no_unique_address]] Memory memory;
+    std::size_t size = 0;
+    void operator()(std::byte* data) noexcept { memory.release(data, size); }
   };
   struct Block {
     std::unique_ptr<std::byte, Free> data;
@@ -111,10 +122,8 @@ class Workspace {
   static std::size_t padded(std::size_t bytes) {
     return (bytes + alignment - 1) / alignment * alignment;
   }
-  static Block make_block(std::size_t size) {
-    return {std::unique_ptr<std::byte, Free>(
-                static_cast<std::byte*>(::operator new (size, std::align_val_t{alignment}))),
-            size};
+  Block make_block(std::size_t size) {
+    return {std::unique_ptr<std::byte, Free>(memory_.allocate(size), Free{memory_, size}), size};
   }
 
   std::byte* take_bytes(std::size_t wanted) {
@@ -139,11 +148,12 @@ class Workspace {
     used_ = 0;
     try {
       blocks_.push_back(make_block(size));
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {
       // Nothing is lost: the next call starts cold.
     }
   }
 
+  [[no_unique_address]] Memory memory_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   std::size_t used_ = 0;
@@ -151,6 +161,19 @@ class Workspace {
   std::size_t peak_ = 0;
   int depth_ = 0;
 };
+
+/// Memory of the process.
+struct HostMemory {
+  static constexpr std::size_t alignment = 64;
+  static std::byte* allocate(std::size_t bytes) {
+    return static_cast<std::byte*>(::operator new (bytes, std::align_val_t{alignment}));
+  }
+  static void release(std::byte* data, std::size_t) noexcept {
+    ::operator delete (data, std::align_val_t{alignment});
+  }
+};
+
+using Workspace = BasicWorkspace<HostMemory>;
 
 }  // namespace lorma::inline LORMA_ABI
 

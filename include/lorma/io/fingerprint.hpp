@@ -5,6 +5,7 @@
 /// A short name for the exact bytes of a tensor, by which an adapter recognizes the weight that it
 /// was made for. Tells mistakes from matches; no defence against someone who forges one.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>

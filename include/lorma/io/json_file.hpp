@@ -5,13 +5,17 @@
 /// Small JSON files of configuration: read with a bound, fields asked for by name and type, written
 /// whole or not at all.
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <vector>
 
+#include "lorma/core/types.hpp"
 #include "lorma/io/atomic_file.hpp"
 #include "lorma/io/message.hpp"
 
