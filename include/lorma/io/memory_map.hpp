@@ -11,6 +11,7 @@
 /// renaming (as AtomicFile does) leaves the map as it was; one that another process shortens
 /// meanwhile ends the program by a bus error, as with any map.
 
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -60,11 +61,12 @@ class MemoryMap {
 
   /// Gives the memory of whole pages of `part` back; they are read again when touched.
   void forget(std::span<const std::byte> part) const {
-    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const auto begin = (reinterpret_cast<std::uintptr_t>(part.data()) + page - 1) / page * page;
-    const auto end = reinterpret_cast<std::uintptr_t>(part.data() + part.size()) / page * page;
-    if (begin >= end) return;
-    static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED));
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto offset = std::bit_cast<std::uintptr_t>(part.data()) % page;
+    const std::size_t skip = offset == 0 ? 0 : page - offset;
+    if (part.size() < skip + page) return;
+    const std::size_t bytes = (part.size() - skip) / page * page;
+    static_cast<void>(::madvise(const_cast<std::byte*>(part.data()) + skip, bytes, MADV_DONTNEED));
   }
 
  private:
