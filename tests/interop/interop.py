@@ -9,6 +9,7 @@ output compared with what peft and transformers compute; an adapter that peft tr
 the tool and by peft.
 """
 import json
+import struct
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,20 @@ def merged_by_torch(weight, layer, b, a):
     return (p @ w if layer["side"] == "Pre" else w @ p).float()
 
 
+def fingerprint_hash(data):
+    """The 64-bit hash of docs/adapter-format.md."""
+    mask, prime, basis = 2 ** 64 - 1, 0x100000001B3, 0xCBF29CE484222325
+    lanes = [basis + i for i in range(4)]
+    padded = data + bytes(-len(data) % 8)
+    for i, (word,) in enumerate(struct.iter_unpack("<Q", padded)):
+        h = (lanes[i % 4] ^ word) * prime & mask
+        lanes[i % 4] = h ^ h >> 29
+    g = basis
+    for x in (*lanes, len(data)):
+        g = (g ^ x) * prime & mask
+    return f"{g ^ g >> 32:016x}"
+
+
 def main():
     ids = torch.randint(1000, 20000, (2, 16), generator=torch.Generator().manual_seed(2))
     base = load_file(WEIGHTS)
@@ -141,6 +156,11 @@ def main():
         lorma("convert", work / "trained", "--to", "lorma", "--base", model_path, "-o", work / "back")
         lorma("merge", model_path, work / "back", "-o", work / "merged-back", "--quiet")
         close("as a LoRMA+ adapter", run_model(work / "merged-back", ids), want)
+
+        layers = json.loads((work / "back" / "adapter_config.json").read_text())["layers"]
+        name = next(iter(layers))
+        want = f"F32 [384, 384] {fingerprint_hash(base[name].numpy().tobytes())}"
+        check("a fingerprint is what the page says", layers[name]["fingerprint"] == want, want)
 
         # Bit for bit, every type that PyTorch and the format share.
         types = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64,
