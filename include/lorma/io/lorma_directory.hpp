@@ -69,7 +69,9 @@ inline LormaAdapter read_lorma_adapter(const std::filesystem::path& directory) {
   const SafetensorsFile file(directory / adapter_model_name);
   std::set<std::string> known;
   std::vector<std::string> problems;
-  for (const auto& [weight, entry] : fields.object("layers").items()) {
+  for (const auto& item : fields.object("layers").items()) {
+    const std::string& weight = item.key();
+    const auto& entry = item.value();
     const std::string where = detail::in_quotes(weight) + ": ";
     if (!entry.is_object()) detail::json_error(config_path, where + "expected an object");
     const detail::JsonFields layer_fields(config_path, entry, where);
