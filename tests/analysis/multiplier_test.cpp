@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <lorma/analysis/extract.hpp>
 #include <lorma/analysis/find_multiplier.hpp>
 #include <lorma/analysis/inflation_report.hpp>
 #include <lorma/analysis/multiplier_spectrum.hpp>

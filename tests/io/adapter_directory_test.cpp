@@ -123,6 +123,14 @@ TEST_CASE("what changes the mathematics and is not supported is refused by name"
   check("lora_alpha", nullptr);
   check("rank_pattern", {{"q", -3}});
   check("alpha_pattern", 7);
+  check("target_modules", 7);
+  check("target_modules", {1, 2});
+  for (const char* start : {"pissa", "pissa_niter_16", "corda", "olora", "OLoRA", "loftq"}) {
+    check("init_lora_weights", start);
+  }
+  // What no version known here has may mean anything.
+  check("kasa_config", {{"beta", 0.1}});
+  check("use_some_new_thing", true);
   auto config = good;
   config["use_dora"] = true;
   config["lora_bias"] = true;
@@ -130,6 +138,92 @@ TEST_CASE("what changes the mathematics and is not supported is refused by name"
   const std::string both = refusal([&] { read_peft_lora(directory.path()); });
   CHECK(says(both, "use_dora"));
   CHECK(says(both, "lora_bias"));
+}
+
+TEST_CASE("fields that leave the mathematics alone are no obstacle") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("q", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  auto config = read_config(directory.path());
+  // As PEFT 0.21 writes them.
+  config.update({{"auto_mapping", nullptr},
+                 {"exclude_modules", {"k"}},
+                 {"lora_dropout", 0.1},
+                 {"layers_to_transform", nullptr},
+                 {"qalora_group_size", 16},
+                 {"loftq_config", nlohmann::json::object()},
+                 {"megatron_core", "megatron.core"},
+                 {"peft_version", "0.21.2"},
+                 {"use_dora", false},
+                 {"kasa_config", nullptr},
+                 {"ensure_weight_tying", false},
+                 {"init_lora_weights", "gaussian"},
+                 {"trainable_token_indices", nullptr},
+                 {"modules_to_save", nullptr}});
+  write_config(directory.path(), config);
+  CHECK(read_peft_lora(directory.path()).layers.size() == 1);
+}
+
+TEST_CASE("target_modules: names, ends of names, an expression, all; more or fewer are refused") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("m.0.q", 4, 4, 2, 2.0), lora_layer("m.0.v", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  const auto good = read_config(directory.path());
+  const auto with = [&](const nlohmann::json& targets) {
+    auto config = good;
+    config["target_modules"] = targets;
+    write_config(directory.path(), config);
+  };
+  for (const nlohmann::json& targets :
+       {nlohmann::json{"q", "v"}, nlohmann::json{"m.0.q", "0.v"}, nlohmann::json("all-linear"),
+        nlohmann::json(".*\\.(q|v)"), nlohmann::json(nullptr)}) {
+    with(targets);
+    CHECK(read_peft_lora(directory.path()).layers.size() == 2);
+  }
+  with({"q", "v", "gate"});
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'gate'"));
+  for (const nlohmann::json& targets : {nlohmann::json{"q"}, nlohmann::json(".*q")}) {
+    with(targets);
+    CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "unexpected module 'm.0.v'"));
+  }
+  with({"q", "v", ".q"});  // an end of a name begins behind a dot
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'.q'"));
+}
+
+TEST_CASE("the first pattern in the order of the file counts; a dot is any character") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("m.layer-1.q", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  const auto scale = [&](const std::string& patterns) {
+    auto config = read_config(directory.path());
+    config.erase("alpha_pattern");
+    std::string text = config.dump();
+    text.pop_back();
+    std::ofstream(directory.path() / adapter_config_name)
+        << text << ", \"alpha_pattern\": {" << patterns << "}}";
+    return read_peft_lora(directory.path()).layers[0].scale;
+  };
+  CHECK(scale(R"("q": 4, ".*q": 6)") == 2.0);
+  CHECK(scale(R"(".*q": 6, "q": 4)") == 3.0);
+  CHECK(scale(R"("layer.1.q": 8)") == 4.0);
+  CHECK(scale(R"("ayer.1.q": 8)") == 1.0);
+  CHECK(scale(R"("m": 8, "layer.1": 8)") == 1.0);
+}
+
+TEST_CASE("one factor under two names is refused") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("q", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  const Matrix<float> A = Matrix<float>::Ones(2, 4), B = Matrix<float>::Ones(4, 2);
+  write_safetensors(
+      directory.path() / adapter_model_name,
+      {TensorSource::copy("base_model.model.q.lora_A.weight", A),
+       TensorSource::copy("q.lora_A.weight", A), TensorSource::copy("q.lora_B.weight", B)});
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "same factor"));
 }
 
 TEST_CASE("a hostile pattern ends in time") {
@@ -191,6 +285,44 @@ TEST_CASE("a LoRMA adapter comes back as it was written, and is no LoRA") {
   CHECK(says(refusal([&] { read_peft_lora(directory.path() / "x"); }), "LORMA"));
 }
 
+TEST_CASE("slices of a fused weight are layers of their own") {
+  const lorma_tests::ScratchDirectory directory;
+  LormaAdapter adapter;
+  adapter.layers = {lorma_layer("qkv.weight", 6, 2), lorma_layer("qkv.weight", 6, 2),
+                    lorma_layer("qkv.weight", 9, 1), lorma_layer("dense.weight", 6, 2)};
+  adapter.layers[0].outputs = {0, 6};
+  adapter.layers[1].outputs = {12, 6};
+  adapter.layers[2].outputs = {6, 6};
+  adapter.layers[2].side = "Post";
+  write_lorma_adapter(directory.path() / "x", adapter);
+  const LormaAdapter back = read_lorma_adapter(directory.path() / "x");
+  REQUIRE(back.layers.size() == 4);
+  for (const LormaLayer& layer : back.layers) {
+    const auto same = std::find_if(adapter.layers.begin(), adapter.layers.end(),
+                                   [&](const LormaLayer& l) { return l.key() == layer.key(); });
+    REQUIRE(same != adapter.layers.end());
+    CHECK(layer.weight == same->weight);
+    CHECK(layer.outputs == same->outputs);
+    CHECK(layer.A == same->A);
+    CHECK(layer.B == same->B);
+  }
+  const auto refused = [&](auto&& change) {
+    LormaAdapter bad = adapter;
+    change(bad.layers);
+    CHECK_THROWS_AS(write_lorma_adapter(directory.path() / "bad", bad), FormatError);
+    CHECK_FALSE(fs::exists(directory.path() / "bad"));
+  };
+  refused([](auto& l) { l[1].outputs = {5, 6}; });           // overlaps the first
+  refused([](auto& l) { l[1].outputs = {}; });               // all of it
+  refused([](auto& l) { l[1].outputs = {12, 5}; });          // B has 6 rows
+  refused([](auto& l) { l[1].outputs = {-1, 6}; });          //
+  refused([](auto& l) { l[1].fingerprint = "F32 other"; });  // one weight, one fingerprint
+  refused([](auto& l) { l[1].layout = WeightLayout::in_out; });
+  refused([](auto& l) { l[3].side = "pre"; });
+  refused([](auto& l) { l[3].inflation = ""; });
+  refused([](auto& l) { l[3].alpha = 0.0; });
+}
+
 TEST_CASE("a LoRMA adapter that is not one is refused") {
   const lorma_tests::ScratchDirectory directory;
   LormaAdapter adapter;
@@ -213,6 +345,10 @@ TEST_CASE("a LoRMA adapter that is not one is refused") {
   check("expected shape", [](auto& c) { c["layers"]["a.weight"]["rank"] = 3; });
   check("missing", [](auto& c) { c["layers"]["b.weight"] = c["layers"]["a.weight"]; });
   check("unexpected", [](auto& c) { c["layers"].erase("a.weight"); });
+  check("outputs", [](auto& c) { c["layers"]["a.weight"]["outputs"] = {0}; });
+  check("outputs", [](auto& c) { c["layers"]["a.weight"]["outputs"] = {-1, 6}; });
+  check("outputs", [](auto& c) { c["layers"]["a.weight"]["outputs"] = {1e300, 6}; });
+  check("as many outputs", [](auto& c) { c["layers"]["a.weight"]["outputs"] = {0, 7}; });
   check("object", [](auto& c) { c["layers"] = {1, 2}; });
   check("object", [](auto& c) { c["layers"]["a.weight"] = "x"; });
 }
@@ -230,6 +366,8 @@ TEST_CASE("a configuration that is no JSON, too deep or too large is refused") {
   check("{\"peft_type\": \"LORA\", \"r\": " + std::string(200000, '['));
   check(std::string((std::size_t(16) << 20) + 1, ' '));
   check("{\"peft_type\": \"\xff\"}");
+  check(R"({"peft_type": "LORA", "r": 1, "r": 2})");
+  check(R"({"peft_type": "LORA", "layers": {"a": {"n": 1, "n": 2}}})");
   CHECK_THROWS_AS(read_peft_lora(directory.path() / "absent"), Error);
 }
 
@@ -251,4 +389,36 @@ TEST_CASE("a fingerprint tells every byte, the shape and the type") {
   const std::vector<std::byte> zeros(9);
   CHECK(detail::hash_bytes(std::span(zeros).first(8)) != detail::hash_bytes(zeros));
   CHECK(detail::hash_bytes({}) == detail::hash_bytes({}));
+}
+
+TEST_CASE("an adapter appears whole or not at all") {
+  const lorma_tests::ScratchDirectory directory;
+  LormaAdapter adapter;
+  adapter.layers = {lorma_layer("a.weight", 6, 2)};
+  // A name that JSON cannot hold: the tensors are written before the configuration fails.
+  LormaAdapter bad = adapter;
+  bad.base_model = "\xff";
+  CHECK_THROWS_AS(write_lorma_adapter(directory.path() / "bad", bad), FormatError);
+  CHECK(directory.files() == 0);
+  // Into folders that are not there yet, with a slash at the end.
+  write_lorma_adapter(directory.path() / "some" / "where" / "", adapter);
+  CHECK(read_lorma_adapter(directory.path() / "some" / "where").layers.size() == 1);
+  // An old one is replaced.
+  adapter.layers[0].alpha = 9.0;
+  write_lorma_adapter(directory.path() / "some" / "where", adapter);
+  CHECK(read_lorma_adapter(directory.path() / "some" / "where").layers[0].alpha == 9.0);
+  CHECK_THROWS_AS(AtomicDirectory(directory.path() / "some"), Error);
+  {
+    AtomicDirectory abandoned(directory.path() / "abandoned");
+    std::ofstream(abandoned.path() / "file") << "content";
+  }
+  CHECK(directory.files() == 1);
+  {
+    AtomicDirectory kept(directory.path() / "kept");
+    std::ofstream(directory.path() / "source") << "content";
+    kept.copy(directory.path() / "source");
+    kept.commit();
+  }
+  CHECK(lorma_tests::content(directory.path() / "kept" / "source") == "content");
+  CHECK(directory.files() == 3);
 }

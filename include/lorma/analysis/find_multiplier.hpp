@@ -2,8 +2,7 @@
 #ifndef LORMA_ANALYSIS_FIND_MULTIPLIER_HPP
 #define LORMA_ANALYSIS_FIND_MULTIPLIER_HPP
 
-/// Which multiplier takes one weight to another (the paper's Theorem 1 and Corollary 1.1), and
-/// which LoRMA+ adapter of rank r comes closest.
+/// Which multiplier takes one weight to another: the paper's Theorem 1 and Corollary 1.1.
 
 #include <Eigen/SVD>
 #include <string>
@@ -93,66 +92,6 @@ Multiplier find_multiplier(const Eigen::DenseBase<D0>& M0, const Eigen::DenseBas
                       std::to_string(needed) + ", and the " + (pre ? "rows" : "columns") +
                       " of M leave the space that its " + (pre ? "rows" : "columns") + " span";
   }
-  return result;
-}
-
-/// Factors of the LoRMA+ adapter of rank r, scale 1, whose merged weight is nearest to W:
-/// the minimum of ||(I + B A) W0 - W||_F (Pre) or ||W0 (I + B A) - W||_F (Post) over all B, A.
-struct ExtractedFactors {
-  Matrix<double> B;       ///< n x r
-  Matrix<double> A;       ///< r x n
-  double residual = 0.0;  ///< of the merged weight against W, relative to ||W - W0||_F
-  /// Relative residual that no rank could go below: the part of W - W0 outside the span of W0.
-  double unreachable = 0.0;
-  Eigen::VectorXd spectrum;  ///< of the reachable change, descending: what each rank would gain
-};
-
-/// r is cut to the rank that the change has, the rest of the factors is zero. Cost of two singular
-/// value decompositions. Throws ShapeError, NonFinite, Error for r < 1.
-template <typename Side = Pre, typename D0, typename D1>
-ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W, Index r) {
-  constexpr bool pre = std::is_same_v<Side, Pre>;
-  detail::check_same_size("extract", W0, W);
-  if (r < 1) {
-    throw ShapeError("lorma::analysis::extract: expected a rank r >= 1, got " + std::to_string(r));
-  }
-  const Matrix<double> change =
-      detail::finite_copy("extract", W) - detail::finite_copy("extract", W0);
-  const detail::Decomposition d = detail::decompose("extract", W0);
-  // With W0 = U S V^T and Y = X U S, ||X W0 - D||^2 = ||Y - D V||^2 + ||D - D V V^T||^2: the best Y
-  // of rank r is the truncated SVD of D V. Post is the same, transposed.
-  const Matrix<double> reachable =
-      pre ? Matrix<double>(change * d.V) : Matrix<double>(change.transpose() * d.U);
-  const Index n = Side::dim(W0.rows(), W0.cols());
-  ExtractedFactors result;
-  result.B = Matrix<double>::Zero(n, r);
-  result.A = Matrix<double>::Zero(r, n);
-  const double size = change.norm();
-  if (size == 0.0 || reachable.cols() == 0) {
-    result.residual = result.unreachable = size == 0.0 ? 0.0 : 1.0;
-    return result;
-  }
-  const Eigen::BDCSVD<Matrix<double>> svd(reachable, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  result.spectrum = svd.singularValues();
-  const double least = default_tolerance(reachable) * detail::largest(result.spectrum);
-  const Index kept = std::min(r, detail::count_above(result.spectrum, least));
-  const Eigen::VectorXd root = result.spectrum.head(kept).cwiseSqrt();
-  const Matrix<double> first = svd.matrixU().leftCols(kept) * root.asDiagonal();
-  const Matrix<double> second = root.asDiagonal() * svd.matrixV().leftCols(kept).transpose() *
-                                d.sigma.cwiseInverse().asDiagonal();
-  if constexpr (pre) {
-    result.B.leftCols(kept) = first;
-    result.A.topRows(kept) = second * d.U.transpose();
-  } else {
-    // (X^T for W0^T) transposed: B A = (first second V^T)^T.
-    result.B.leftCols(kept) = d.V * second.transpose();
-    result.A.topRows(kept) = first.transpose();
-  }
-  const double outside = pre ? (change - reachable * d.V.transpose()).squaredNorm()
-                             : (change.transpose() - reachable * d.U.transpose()).squaredNorm();
-  const double cut = result.spectrum.tail(result.spectrum.size() - kept).squaredNorm();
-  result.unreachable = std::sqrt(outside) / size;
-  result.residual = std::sqrt(outside + cut) / size;
   return result;
 }
 

@@ -14,6 +14,7 @@
 
 #include <Eigen/QR>
 
+#include "lorma/analysis/pseudo_inverse.hpp"
 #include "lorma/core/factors.hpp"
 #include "lorma/policies/side.hpp"
 
@@ -43,11 +44,14 @@ Matrix<double> in_double(const MatrixView<const S>& view) {
   return m;
 }
 
-/// ||B A||_F through the triangular factors, without forming the product.
+/// ||B A||_F = ||R A||_F with B = Q R: no product of the full size, and no squares that cancel.
 inline double product_norm(const Matrix<double>& B, const Matrix<double>& A) {
-  const Matrix<double> gram_B = B.transpose() * B;
-  const Matrix<double> gram_A = A * A.transpose();
-  return std::sqrt(std::max(0.0, gram_B.cwiseProduct(gram_A).sum()));
+  if (B.size() == 0 || A.size() == 0) return 0.0;
+  if (B.rows() <= B.cols()) return (B * A).stableNorm();
+  const Eigen::HouseholderQR<Matrix<double>> qr(B);
+  const Index r = B.cols();
+  const Matrix<double> R = qr.matrixQR().topRows(r).triangularView<Eigen::Upper>();
+  return (R * A).stableNorm();
 }
 
 }  // namespace detail
@@ -69,32 +73,35 @@ AdditiveFactors to_additive(const Factors<S>& f, const Eigen::MatrixBase<Derived
   }
 }
 
-/// The LoRMA+ factors (scale 1) nearest to W0 + B A, and what they miss. Cost of one complete
-/// orthogonal decomposition of W0. Throws ShapeError.
+/// The LoRMA+ factors (scale 1) nearest to W0 + B A, and what they miss. Cost: that of
+/// analysis::PseudoInverse. Throws ShapeError, NonFinite.
 template <typename Side = Pre, typename DB, typename DA, typename Derived>
 MultiplicativeFactors to_multiplicative(const Eigen::MatrixBase<DB>& B,
                                         const Eigen::MatrixBase<DA>& A,
                                         const Eigen::MatrixBase<Derived>& W0) {
   detail::check_shape("to_multiplicative", "B (d x r)", B.rows(), B.cols(), W0.rows(), A.rows());
   detail::check_shape("to_multiplicative", "A (r x k)", A.rows(), A.cols(), B.cols(), W0.cols());
-  const Matrix<double> weight = W0.template cast<double>();
   const Matrix<double> b = B.template cast<double>();
   const Matrix<double> a = A.template cast<double>();
   MultiplicativeFactors result;
-  const auto relative = [](double left, double all) { return all > 0.0 ? left / all : 0.0; };
+  Matrix<double> missed;
+  double left = 0.0;
   if constexpr (std::is_same_v<Side, Pre>) {
-    // Least squares for A W0 = a, one row of A each.
-    const Matrix<double> columns = weight.transpose();
-    result.A = columns.completeOrthogonalDecomposition().solve(a.transpose()).transpose();
+    result.A = analysis::PseudoInverse<>("to_multiplicative", W0).times(a);
     result.B = b;
-    const Matrix<double> missed = result.A * weight - a;
-    result.residual = relative(detail::product_norm(b, missed), detail::product_norm(b, a));
+    missed = result.A * W0.template cast<double>() - a;
+    left = detail::product_norm(b, missed);
   } else {
-    result.B = weight.completeOrthogonalDecomposition().solve(b);
+    // W0^+ b = (b^T (W0^T)^+)^T
+    result.B = analysis::PseudoInverse<>("to_multiplicative", W0.transpose())
+                   .times(b.transpose())
+                   .transpose();
     result.A = a;
-    const Matrix<double> missed = weight * result.B - b;
-    result.residual = relative(detail::product_norm(missed, a), detail::product_norm(b, a));
+    missed = W0.template cast<double>() * result.B - b;
+    left = detail::product_norm(missed, a);
   }
+  const double size = detail::product_norm(b, a);
+  result.residual = size > 0.0 ? left / size : 0.0;
   return result;
 }
 

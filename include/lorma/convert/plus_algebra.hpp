@@ -4,9 +4,9 @@
 
 /// What LoRMA+ adapters are closed under: composition, strength, change of rank.
 ///
-///   PlusFactors both = compose(second, first);    // one adapter in place of two, second after
-///   first PlusFactors half = with_strength(first, 0.5); // (1 - t) I + t P PlusFactors small =
-///   with_rank(both, 8);       // the nearest P of that rank
+///   PlusFactors both = compose(second, first);     // one adapter for first, then second
+///   PlusFactors half = with_strength(first, 0.5);  // (1 - t) I + t P
+///   ChangeOfRank small = with_rank(both, 8);       // small.factors: the nearest P of that rank
 ///
 /// (I + s2 B2 A2)(I + s1 B1 A1) = I + [s1 B1, s2 B2] [A1; A2 + s1 (A2 B1) A1]. Source:
 /// docs/mathematics.md.

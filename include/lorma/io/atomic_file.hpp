@@ -36,6 +36,30 @@
 
 namespace lorma::inline LORMA_ABI {
 
+namespace detail {
+
+/// Name of the attempt-th temporary that this process tries.
+inline std::string temporary_name(int attempt) {
+#if defined(__unix__) || defined(__APPLE__)
+  return ".lorma-" + std::to_string(::getpid()) + '-' + std::to_string(attempt) + ".tmp";
+#else
+  return ".lorma-" + std::to_string(attempt) + ".tmp";
+#endif
+}
+
+/// New names in a directory reach the disk too. What they name is whole either way, so failure is
+/// no error.
+inline void sync_directory([[maybe_unused]] const std::filesystem::path& path) {
+#if defined(__unix__) || defined(__APPLE__)
+  const int directory = ::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (directory < 0) return;
+  static_cast<void>(::fsync(directory));
+  ::close(directory);
+#endif
+}
+
+}  // namespace detail
+
 /// Every member throws Error with the path and the system's reason.
 class AtomicFile {
  public:
@@ -50,7 +74,7 @@ class AtomicFile {
     }
     constexpr int attempts = 10000;
     for (int i = 0; i < attempts; ++i) {
-      temporary_ = path_.parent_path() / temporary_name(i);
+      temporary_ = path_.parent_path() / detail::temporary_name(i);
       if (create()) return;
       if (errno != EEXIST) break;
     }
@@ -88,7 +112,7 @@ class AtomicFile {
     std::filesystem::rename(temporary_, path_, error);
     if (error) detail::throw_io_error("AtomicFile", "replace", path_, error.value());
     committed_ = true;
-    sync_directory();
+    detail::sync_directory(path_.parent_path());
   }
 
  private:
@@ -107,10 +131,6 @@ class AtomicFile {
   }
 
 #if defined(__unix__) || defined(__APPLE__)
-  static std::string temporary_name(int attempt) {
-    return ".lorma-" + std::to_string(::getpid()) + '-' + std::to_string(attempt) + ".tmp";
-  }
-
   bool create() {
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     return descriptor_ >= 0;
@@ -142,21 +162,8 @@ class AtomicFile {
     return result == 0 || errno == EINTR;
   }
 
-  /// The new name reaches the disk too. The file is whole either way, so failure is no error.
-  void sync_directory() const {
-    const std::filesystem::path parent = path_.parent_path();
-    const int directory = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_CLOEXEC);
-    if (directory < 0) return;
-    static_cast<void>(::fsync(directory));
-    ::close(directory);
-  }
-
   int descriptor_ = -1;
 #else
-  static std::string temporary_name(int attempt) {
-    return ".lorma-" + std::to_string(attempt) + ".tmp";
-  }
-
   bool create() {
     errno = 0;
     stream_ = std::fopen(temporary_.string().c_str(), "wbx");
@@ -177,8 +184,6 @@ class AtomicFile {
     stream_ = nullptr;
     return stream == nullptr || std::fclose(stream) == 0;
   }
-
-  void sync_directory() const {}
 
   std::FILE* stream_ = nullptr;
 #endif

@@ -8,15 +8,16 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "lorma/core/types.hpp"
 #include "lorma/io/atomic_file.hpp"
+#include "lorma/io/memory_map.hpp"
 #include "lorma/io/message.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
@@ -26,17 +27,30 @@ namespace lorma::inline LORMA_ABI::detail {
   throw FormatError(in_quotes(file.string(), 1024) + ": " + rule);
 }
 
+/// A JSON object of a file, and the order of the keys of the objects right in it, which
+/// nlohmann::json sorts.
+struct JsonDocument {
+  nlohmann::json value;
+  std::map<std::string, std::vector<std::string>> order;
+
+  /// Keys of the object `key`, as the file has them.
+  const std::vector<std::string>& keys(const std::string& key) const {
+    static const std::vector<std::string> none;
+    const auto found = order.find(key);
+    return found == order.end() ? none : found->second;
+  }
+};
+
 /// The object in a file of at most 16 MiB. Throws Error if it cannot be read, FormatError if it is
-/// no JSON object, or nests deeper than 100.
-inline nlohmann::json read_json_object(const std::filesystem::path& file) {
-  constexpr std::uintmax_t most = std::uintmax_t(16) << 20;
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) throw_io_error("read_json_object", "read", file, error.value());
-  if (size > most) json_error(file, "expected at most 16 MiB, got " + std::to_string(size));
-  std::ifstream in(file, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (!in.good() && !in.eof()) throw_io_error("read_json_object", "read", file, EIO);
+/// no JSON object, nests deeper than 100, or has a key twice.
+inline JsonDocument read_json_object(const std::filesystem::path& file) {
+  constexpr std::size_t most = std::size_t(16) << 20;
+  const MemoryMap map(file);
+  const std::span<const std::byte> bytes = map.bytes();
+  if (bytes.size() > most) {
+    json_error(file, "expected at most 16 MiB, got " + std::to_string(bytes.size()) + " bytes");
+  }
+  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   int depth = 0;
   int deepest = 0;
   for (const char c : text) {  // brackets within strings only make the bound stricter
@@ -44,9 +58,25 @@ inline nlohmann::json read_json_object(const std::filesystem::path& file) {
     deepest = std::max(deepest, depth);
   }
   if (deepest > 100) json_error(file, "expected at most 100 levels of JSON");
-  nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) json_error(file, "expected a JSON object");
-  return json;
+  JsonDocument document;
+  std::vector<std::set<std::string>> open;  // keys of the objects around what is being read
+  std::string outer;                        // key of the outermost object's member
+  const auto on_event = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) open.emplace_back();
+    if (event == Event::object_end) open.pop_back();
+    if (event != Event::key) return true;
+    const auto key = parsed.get<std::string>();
+    if (!open.back().insert(key).second) {
+      json_error(file, "expected every key once, got " + in_quotes(key) + " twice");
+    }
+    if (open.size() == 1) outer = key;
+    if (open.size() == 2) document.order[outer].push_back(key);
+    return true;
+  };
+  document.value = nlohmann::json::parse(text, on_event, false);
+  if (!document.value.is_object()) json_error(file, "expected a JSON object");
+  return document;
 }
 
 /// Fields of one JSON object of a file; messages name both.

@@ -14,18 +14,15 @@
 /// Source: the files that peft writes, and its documentation of the checkpoint format.
 
 #include <map>
-#include <regex>
 #include <set>
 #include <vector>
 
+#include "lorma/io/adapter_files.hpp"
 #include "lorma/io/json_file.hpp"
+#include "lorma/io/peft_config.hpp"
 #include "lorma/io/safetensors_reader.hpp"
-#include "lorma/io/safetensors_writer.hpp"
 
 namespace lorma::inline LORMA_ABI {
-
-inline constexpr std::string_view adapter_config_name = "adapter_config.json";
-inline constexpr std::string_view adapter_model_name = "adapter_model.safetensors";
 
 /// One adapted module: W = W0 + scale B A for W0 d x k (out x in).
 struct LoraLayer {
@@ -47,53 +44,8 @@ struct PeftLora {
 
 namespace detail {
 
+/// What PEFT puts before the name of a module.
 inline constexpr std::string_view peft_prefix = "base_model.model.";
-
-/// Whether a key of rank_pattern or alpha_pattern means the module: the whole of it, or all behind
-/// a dot. Keys are regular expressions; they come from outside, so matching is polynomial.
-inline bool pattern_means(const std::filesystem::path& file, const std::string& key,
-                          const std::string& module) {
-  if (key == module || (module.size() > key.size() && module.ends_with(key) &&
-                        module[module.size() - key.size() - 1] == '.')) {
-    return true;
-  }
-  if (key.size() > 1000 || module.size() > 1000) return false;
-  auto flags = std::regex::ECMAScript;
-#ifdef __GLIBCXX__
-  flags |= std::regex_constants::__polynomial;
-#endif
-  try {
-    return std::regex_match(module, std::regex("(.*\\.)?(" + key + ")", flags));
-  } catch (const std::regex_error&) {
-    json_error(file, "expected keys of patterns to be names or regular expressions, got " +
-                         in_quotes(key));
-  }
-}
-
-/// Throws FormatError that names every field whose meaning would be lost.
-inline void refuse_unsupported_lora(const std::filesystem::path& file,
-                                    const nlohmann::json& config) {
-  const JsonFields fields(file, config);
-  std::vector<std::string> problems;
-  const std::string type = fields.text("peft_type");
-  if (type != "LORA") problems.push_back("expected 'peft_type' LORA, got " + in_quotes(type));
-  for (const char* key : {"use_dora", "lora_bias", "use_qalora"}) {
-    if (fields.boolean(key)) problems.push_back(in_quotes(key) + " is not supported");
-  }
-  const std::string bias = fields.text("bias", "none");
-  if (bias != "none") {
-    problems.push_back("expected 'bias' none, got " + in_quotes(bias) +
-                       " (trained biases are not supported)");
-  }
-  for (const char* key : {"modules_to_save", "layer_replication", "target_parameters",
-                          "trainable_token_indices", "alora_invocation_tokens", "arrow_config"}) {
-    const nlohmann::json& value = fields.find(key);
-    if (!value.is_null() && !value.empty()) {
-      problems.push_back(in_quotes(key) + " is not supported");
-    }
-  }
-  throw_problems(file, problems);
-}
 
 }  // namespace detail
 
@@ -102,9 +54,9 @@ inline void refuse_unsupported_lora(const std::filesystem::path& file,
 /// Factors of F64, F16 and BF16 are rounded to, or widened to, float.
 inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
   const std::filesystem::path config_path = directory / adapter_config_name;
-  const nlohmann::json config = detail::read_json_object(config_path);
-  detail::refuse_unsupported_lora(config_path, config);
-  const detail::JsonFields fields(config_path, config);
+  const detail::JsonDocument config = detail::read_json_object(config_path);
+  detail::refuse_unsupported_lora(config_path, config.value);
+  const detail::JsonFields fields(config_path, config.value);
   PeftLora lora;
   lora.base_model = fields.text("base_model_name_or_path", "");
   lora.task_type = fields.text("task_type", "");
@@ -114,6 +66,7 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
   const double default_alpha = fields.positive("lora_alpha");
   const nlohmann::json& ranks = fields.object("rank_pattern");
   const nlohmann::json& alphas = fields.object("alpha_pattern");
+  const detail::TargetModules targets(config_path, fields);
 
   const SafetensorsFile file(directory / adapter_model_name);
   struct Pair {
@@ -125,16 +78,18 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
   for (const StoredTensor& tensor : file.tensors()) {
     std::string_view name = tensor.name;
     if (name.starts_with(detail::peft_prefix)) name.remove_prefix(detail::peft_prefix.size());
-    const auto ends = [&name](std::string_view suffix) {
-      return name.size() > suffix.size() && name.ends_with(suffix);
+    const auto take = [&](std::string_view suffix, const StoredTensor* Pair::*factor) {
+      if (name.size() <= suffix.size() || !name.ends_with(suffix)) return false;
+      Pair& pair = pairs[std::string(name.substr(0, name.size() - suffix.size()))];
+      if (pair.*factor != nullptr) {
+        problems.push_back("tensors " + detail::in_quotes((pair.*factor)->name) + " and " +
+                           detail::in_quotes(tensor.name) + " are the same factor");
+      }
+      pair.*factor = &tensor;
+      return true;
     };
-    constexpr std::string_view a = ".lora_A.weight";
-    constexpr std::string_view b = ".lora_B.weight";
-    if (ends(a)) {
-      pairs[std::string(name.substr(0, name.size() - a.size()))].A = &tensor;
-    } else if (ends(b)) {
-      pairs[std::string(name.substr(0, name.size() - b.size()))].B = &tensor;
-    } else if (name.find("lora_down") != name.npos || name.find("lora_up") != name.npos) {
+    if (take(".lora_A.weight", &Pair::A) || take(".lora_B.weight", &Pair::B)) continue;
+    if (name.find("lora_down") != name.npos || name.find("lora_up") != name.npos) {
       problems.push_back("tensor " + detail::in_quotes(tensor.name) +
                          " is of the lora_down/lora_up dialect, which is not supported");
     } else if (name.find("lora_embedding") != name.npos) {
@@ -144,25 +99,27 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
       problems.push_back("unexpected tensor " + detail::in_quotes(tensor.name));
     }
   }
-  for (const auto& [module, pair] : pairs) {
+  std::set<std::string> modules;
+  for (const auto& entry : pairs) {
+    const std::string& module = entry.first;
+    const Pair& pair = entry.second;
+    modules.insert(module);
+    if (!targets.contain(module)) {
+      problems.push_back("unexpected module " + detail::in_quotes(module) +
+                         ", which 'target_modules' does not name");
+    }
     if (pair.A == nullptr || pair.B == nullptr) {
       problems.push_back(
           "missing tensor " +
           detail::in_quotes(module + (pair.A == nullptr ? ".lora_A.weight" : ".lora_B.weight")));
       continue;
     }
-    Index rank = default_rank;
-    double alpha = default_alpha;
-    for (const auto& [key, value] : ranks.items()) {
-      if (!detail::pattern_means(config_path, key, module)) continue;
-      rank = fields.count_of("rank_pattern", value);
-      break;
-    }
-    for (const auto& [key, value] : alphas.items()) {
-      if (!detail::pattern_means(config_path, key, module)) continue;
-      alpha = fields.positive_of("alpha_pattern", value);
-      break;
-    }
+    const std::string rank_key = detail::pattern_of(config_path, config, "rank_pattern", module);
+    const std::string alpha_key = detail::pattern_of(config_path, config, "alpha_pattern", module);
+    const Index rank =
+        rank_key.empty() ? default_rank : fields.count_of("rank_pattern", ranks[rank_key]);
+    const double alpha =
+        alpha_key.empty() ? default_alpha : fields.positive_of("alpha_pattern", alphas[alpha_key]);
     const auto is_matrix = [&](const StoredTensor& t, std::size_t side) {
       return t.shape.size() == 2 && t.shape[side] == static_cast<std::uint64_t>(rank);
     };
@@ -182,14 +139,16 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
     layer.B = file.matrix<float>(pair.B->name);
     lora.layers.push_back(std::move(layer));
   }
+  for (const std::string& name : targets.absent_from(modules)) {
+    problems.push_back("missing tensors of 'target_modules' " + detail::in_quotes(name));
+  }
   detail::throw_problems(directory / adapter_model_name, problems);
   return lora;
 }
 
-/// Writes a directory that PEFT loads; it is created where it is missing, and each of the two files
-/// is replaced whole. The most frequent rank and alpha become `r` and `lora_alpha`, others
-/// patterns. Throws ShapeError if B and A of a layer do not fit, FormatError for a module named
-/// twice.
+/// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
+/// become `r` and `lora_alpha`, others patterns. Throws ShapeError if B and A of a layer do not
+/// fit, FormatError for a module named twice.
 inline void write_peft_lora(const std::filesystem::path& directory, const PeftLora& lora) {
   std::map<Index, std::size_t> ranks;
   std::map<double, std::size_t> alphas;
@@ -252,9 +211,7 @@ inline void write_peft_lora(const std::filesystem::path& directory, const PeftLo
   config["target_modules"] = targets;
   config["rank_pattern"] = rank_pattern;
   config["alpha_pattern"] = alpha_pattern;
-  std::filesystem::create_directories(directory);
-  write_safetensors(directory / adapter_model_name, tensors, {{"format", "pt"}});
-  detail::write_json(directory / adapter_config_name, config);
+  detail::write_adapter_files(directory, tensors, {{"format", "pt"}}, config);
 }
 
 }  // namespace lorma::inline LORMA_ABI

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_EXTRACT_HPP
+#define LORMA_ANALYSIS_EXTRACT_HPP
+
+/// The LoRMA+ adapter that comes closest to what tuning did to a weight.
+///
+///   ExtractedFactors f = extract<Pre>(W0, W, 16);                    // of rank 16
+///   ExtractedFactors f = extract<Pre>(W0, W, {.tolerance = 0.05});   // as small as 5 % allow
+
+#include "lorma/analysis/find_multiplier.hpp"
+#include "lorma/analysis/pseudo_inverse.hpp"
+#include "lorma/analysis/truncated_svd.hpp"
+
+namespace lorma::inline LORMA_ABI::analysis {
+
+/// Factors of the LoRMA+ adapter of rank r, scale 1, whose merged weight is nearest to W:
+/// the minimum of ||(I + B A) W0 - W||_F (Pre) or ||W0 (I + B A) - W||_F (Post) over all B, A.
+struct ExtractedFactors {
+  Matrix<double> B;       ///< n x r
+  Matrix<double> A;       ///< r x n
+  double residual = 0.0;  ///< of the merged weight against W, relative to ||W - W0||_F
+  /// Relative residual that no rank could go below: the part of W - W0 outside the span of W0.
+  double unreachable = 0.0;
+  Eigen::VectorXd spectrum;  ///< leading singular values of the reachable change, descending
+  Index base_rank = 0;       ///< numerical rank of W0
+  /// Every W can be reached (Theorem 1): W0 has full column rank (Pre) or full row rank (Post).
+  bool reaches_all = false;
+};
+
+namespace detail {
+
+/// (I + B A) W0 for W0 of `inverse` and the change D = W - W0.
+template <typename Real>
+ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<Real>& change,
+                              const Truncation& wanted) {
+  // ||X W0 - D||^2 = ||X W0 - D'||^2 + ||D - D'||^2 with D' = D W0^+ W0, and every matrix whose
+  // rows lie in the span of W0's is some X W0: the best one of rank r is the truncated SVD of D'.
+  ExtractedFactors result;
+  result.base_rank = inverse.rank();
+  result.reaches_all = inverse.has_full_column_rank();
+  const double size = change.stableNorm();
+  const Matrix<Real> reachable = inverse.project(change);
+  result.unreachable =
+      size > 0.0 && !result.reaches_all ? (change - reachable).stableNorm() / size : 0.0;
+  // What is asked for is a share of the whole change.
+  const double inside = std::sqrt(std::max(0.0, 1.0 - result.unreachable * result.unreachable));
+  Truncation within = wanted;
+  within.energy = 1.0;
+  within.tolerance = 0.0;
+  if (const double allowed = wanted.allowed(); allowed > result.unreachable) {
+    within.tolerance =
+        std::sqrt(allowed * allowed - result.unreachable * result.unreachable) / inside;
+  }
+  const TruncatedSvd svd = truncated_svd(reachable, within);
+  result.spectrum = svd.leading;
+  const Eigen::VectorXd root = svd.sigma.cwiseSqrt();
+  result.B = svd.U * root.asDiagonal();
+  result.A = inverse.times(root.asDiagonal() * svd.V.transpose());
+  result.residual = std::hypot(result.unreachable, inside * svd.residual);
+  return result;
+}
+
+}  // namespace detail
+
+/// The rank is what the truncation asks for of ||W - W0||, or all that rounding does not explain
+/// where that cannot be had; at least 1, with factors of zero where nothing changed. Cost: that of
+/// PseudoInverse and of truncated_svd. Throws ShapeError, NonFinite.
+template <typename Side = Pre, typename D0, typename D1>
+ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W,
+                         const Truncation& wanted) {
+  detail::check_same_size("extract", W0, W);
+  detail::check_truncation("extract", wanted);
+  Matrix<double> change = detail::finite_copy("extract", W) - detail::finite_copy("extract", W0);
+  ExtractedFactors result;
+  if constexpr (std::is_same_v<Side, Pre>) {
+    result = detail::extract_left(PseudoInverse<>("extract", W0), change, wanted);
+  } else {
+    // W0 (I + B A) = ((I + A^T B^T) W0^T)^T
+    result = detail::extract_left<double>(PseudoInverse<>("extract", W0.transpose()),
+                                          change.transpose(), wanted);
+    Matrix<double> B = result.A.transpose();
+    result.A = result.B.transpose();
+    result.B = std::move(B);
+  }
+  if (result.B.cols() == 0) {
+    const Index n = Side::dim(W0.rows(), W0.cols());
+    result.B = Matrix<double>::Zero(n, 1);
+    result.A = Matrix<double>::Zero(1, n);
+  }
+  return result;
+}
+
+/// Of rank r: where the change has less, the rest of the factors is zero. Throws ShapeError for
+/// r < 1, and as above.
+template <typename Side = Pre, typename D0, typename D1>
+ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W, Index r) {
+  if (r < 1) {
+    throw ShapeError("lorma::analysis::extract: expected a rank r >= 1, got " + std::to_string(r));
+  }
+  ExtractedFactors result = extract<Side>(W0, W, Truncation{.rank = r});
+  const Index kept = result.B.cols();
+  result.B.conservativeResize(Eigen::NoChange, r);
+  result.A.conservativeResize(r, Eigen::NoChange);
+  result.B.rightCols(r - kept).setZero();
+  result.A.bottomRows(r - kept).setZero();
+  return result;
+}
+
+}  // namespace lorma::inline LORMA_ABI::analysis
+
+#endif

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_TRUNCATED_SVD_HPP
+#define LORMA_ANALYSIS_TRUNCATED_SVD_HPP
+
+/// The leading singular triplets of a large matrix from a few products with it.
+///
+///   TruncatedSvd svd = truncated_svd(M, {.rank = 16});          // U diag(sigma) V^T, residual
+///   TruncatedSvd svd = truncated_svd(M, {.energy = 0.99});      // as many as that takes
+/// Source: Halko, Martinsson, Tropp, "Finding structure with randomness", SIAM Review 53 (2011),
+/// algorithms 4.4 and 5.1: a random sketch, subspace iterations with a factorization after each.
+
+#include <Eigen/QR>
+#include <Eigen/SVD>
+#include <cstdint>
+
+#include "lorma/analysis/singular_values.hpp"
+#include "lorma/analysis/tolerance.hpp"
+#include "lorma/core/random.hpp"
+
+namespace lorma::inline LORMA_ABI::analysis {
+
+/// How much of a matrix to keep: the smallest rank that energy or tolerance allows, `rank` at most.
+struct Truncation {
+  Index rank = 0;          ///< at most; 0: min(m, n)
+  double energy = 1.0;     ///< share of the squared Frobenius norm that is enough
+  double tolerance = 0.0;  ///< relative error in the Frobenius norm that is small enough
+
+  /// The relative error that is small enough.
+  double allowed() const { return std::max(tolerance, std::sqrt(std::max(0.0, 1.0 - energy))); }
+};
+
+struct TruncatedSvd {
+  Matrix<double> U;         ///< m x r, orthonormal columns
+  Eigen::VectorXd sigma;    ///< descending
+  Matrix<double> V;         ///< n x r, orthonormal columns
+  double residual = 0.0;    ///< ||M - U diag(sigma) V^T||_F / ||M||_F; 0 for M = 0
+  Eigen::VectorXd leading;  ///< sigma, and what was found of the following ones
+};
+
+namespace detail {
+
+inline void check_truncation(std::string_view function, const Truncation& t) {
+  const bool good = t.rank >= 0 && t.energy >= 0.0 && t.energy <= 1.0 && t.tolerance >= 0.0;
+  if (good) return;
+  throw ShapeError("lorma::analysis::" + std::string(function) +
+                   ": expected a rank >= 0, an energy from 0 to 1 and a tolerance >= 0, got " +
+                   std::to_string(t.rank) + ", " + std::to_string(t.energy) + ", " +
+                   std::to_string(t.tolerance));
+}
+
+/// Random bits for a sketch, the same on every platform (Steele, Lea, Flood, "Fast splittable
+/// pseudorandom number generators", 2014); <random> would cost every includer its compile time.
+struct SketchBits {
+  std::uint64_t state = 0x10da;
+  static constexpr std::uint64_t min() { return 0; }
+  static constexpr std::uint64_t max() { return ~std::uint64_t(0); }
+  std::uint64_t operator()() {
+    std::uint64_t z = state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  }
+};
+
+// Templates so that only who calls them compiles a decomposition.
+
+/// Columns that span the range of X, or more where X is rank deficient.
+template <typename Real>
+Matrix<Real> orthonormal(const Matrix<Real>& X) {
+  const Eigen::HouseholderQR<Matrix<Real>> qr(X);
+  return qr.householderQ() * Matrix<Real>::Identity(X.rows(), X.cols());
+}
+
+/// The `width` leading triplets, approximately. The same result on every run.
+template <typename Real>
+TruncatedSvd sketched_svd(const Matrix<Real>& m, Index width) {
+  constexpr int iterations = 4;
+  SketchBits bits;
+  // Sums of uniform numbers are as good as Gaussian ones here.
+  Matrix<Real> sketch = Matrix<Real>::Zero(m.cols(), width);
+  Matrix<Real> part(m.cols(), width);
+  for (int i = 0; i < 4; ++i) {
+    fill_uniform(MatrixView<Real>(part.data(), part.rows(), width, part.rows()), 1.0, bits);
+    sketch += part;
+  }
+  Matrix<Real> Q = orthonormal<Real>(m * sketch);
+  for (int i = 0; i < iterations; ++i) {
+    const Matrix<Real> Z = orthonormal<Real>(m.transpose() * Q);
+    Q = orthonormal<Real>(m * Z);
+  }
+  const Matrix<Real> small = m.transpose() * Q;  // n x width
+  const Eigen::BDCSVD<Matrix<Real>> svd(small, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  TruncatedSvd result;
+  result.U = Q * svd.matrixV();
+  result.leading = svd.singularValues();
+  result.V = svd.matrixU();
+  return result;
+}
+
+template <typename Real>
+TruncatedSvd dense_svd(const Matrix<Real>& m) {
+  const Eigen::BDCSVD<Matrix<Real>> svd(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  TruncatedSvd result;
+  result.U = svd.matrixU();
+  result.leading = svd.singularValues();
+  result.V = svd.matrixV();
+  return result;
+}
+
+/// The smallest rank whose error, squared, is at most `allowed`, where `outside` is what all of
+/// sigma leave; -1 if all of them are too few.
+inline Index smallest_rank(const Eigen::VectorXd& sigma, double outside, double allowed) {
+  double left = outside;
+  Index r = sigma.size();
+  if (left > allowed) return -1;
+  while (r > 0 && left + sigma(r - 1) * sigma(r - 1) <= allowed) {
+    --r;
+    left += sigma(r) * sigma(r);
+  }
+  return r;
+}
+
+}  // namespace detail
+
+/// Singular values that rounding explains (up to max(m, n) eps sigma_1) are cut; a zero matrix
+/// gives rank 0. The same result on every run and platform that rounds alike. Cost of rank r alone:
+/// 20 m n (r + 10) flops; of an energy or a tolerance that asks for r: up to four times that.
+/// Throws ShapeError for a negative rank and its like, NonFinite.
+template <typename Derived>
+TruncatedSvd truncated_svd(const Eigen::MatrixBase<Derived>& M, const Truncation& wanted) {
+  detail::check_truncation("truncated_svd", wanted);
+  const Matrix<double> m = detail::finite_copy("truncated_svd", M);
+  const Index smallest = std::min(m.rows(), m.cols());
+  const Index most = wanted.rank == 0 ? smallest : std::min(wanted.rank, smallest);
+  const double size = m.stableNorm();
+  TruncatedSvd result;
+  Index kept = 0;
+  if (smallest > 0 && size > 0.0) {
+    const Matrix<double> scaled = m / size;  // squares neither overflow nor vanish
+    const double allowed = wanted.allowed() * wanted.allowed();
+    constexpr Index spare = 10;
+    Index width = (allowed > 0.0 && wanted.rank == 0 ? 16 : most) + spare;
+    for (;; width *= 2) {
+      // A wide sketch costs more than the decomposition itself.
+      const bool all = width >= smallest / 4 || smallest <= 64;
+      result = all ? detail::dense_svd(scaled) : detail::sketched_svd(scaled, width);
+      const double least = default_tolerance(m) * result.leading(0);
+      const Index limit = std::min(most, detail::count_above(result.leading, least));
+      // The difference of squares knows nothing below their rounding.
+      const double outside = all ? 0.0 : std::max(1e-15, 1.0 - result.leading.squaredNorm());
+      const Index found =
+          allowed > 0.0 ? detail::smallest_rank(result.leading, outside, allowed) : limit;
+      kept = found < 0 ? limit : std::min(found, limit);
+      // The columns that pad a sketch are less exact: none of them is kept.
+      if (all || kept == most || (found >= 0 && kept + spare <= width)) break;
+    }
+    result.residual = [&] {
+      const Matrix<double> left =
+          scaled - result.U.leftCols(kept) * (result.leading.head(kept).asDiagonal() *
+                                              result.V.leftCols(kept).transpose());
+      return left.norm();
+    }();
+    result.leading *= size;
+  } else {
+    result.U.resize(m.rows(), 0);
+    result.V.resize(m.cols(), 0);
+  }
+  result.U.conservativeResize(Eigen::NoChange, kept);
+  result.V.conservativeResize(Eigen::NoChange, kept);
+  result.sigma = result.leading.head(kept);
+  return result;
+}
+
+}  // namespace lorma::inline LORMA_ABI::analysis
+
+#endif
