@@ -1,82 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// lorma merge, unmerge and convert: against the library's own products, in every type and layout;
-// refusals that leave the output absent.
+// lorma merge and unmerge: against the library's own products, in every type and layout; refusals
+// and stops that leave the output absent.
 
 #include "merge.hpp"
 
-#include <doctest/doctest.h>
-#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
 
-#include <bit>
-#include <cstdlib>
-#include <lorma/adapter/by_name.hpp>
-#include <lorma/io/lorma_directory.hpp>
-#include <nlohmann/json.hpp>
+#include <chrono>
+#include <thread>
 
-#include "../io/safetensors_support.hpp"
-#include "../support/random_matrices.hpp"
-#include "adapters.hpp"
-#include "compare.hpp"
-#include "convert.hpp"
+#include "stored_weight.hpp"
+#include "support.hpp"
 
 using namespace lorma_tests;
-using lorma::LormaAdapter;
-using lorma::LormaLayer;
-using lorma::Matrix;
-using lorma::TensorSource;
-using lorma::WeightLayout;
-namespace fs = std::filesystem;
-
-namespace {
-
-LormaLayer layer(const std::string& weight, Index n, Index r, const std::string& inflation,
-                 const std::string& side) {
-  LormaLayer result;
-  result.weight = weight;
-  result.inflation = inflation;
-  result.side = side;
-  result.B = 0.3F * random_matrix<float>(n, r, 1);
-  result.A = 0.3F * random_matrix<float>(r, n, 2);
-  result.alpha = static_cast<double>(r);
-  return result;
-}
-
-template <typename T>
-Matrix<T> weight(Index rows, Index cols, unsigned seed) {
-  return random_matrix<float>(rows, cols, seed).template cast<T>();
-}
-
-/// The merged weight in double, out x in.
-Matrix<double> expected(const LormaLayer& l, const Matrix<double>& W0) {
-  Matrix<double> W;
-  lorma::visit_adapter<double>({.inflation = l.inflation, .side = l.side}, [&](auto type) {
-    typename decltype(type)::type adapter(l.B.rows(), l.B.cols(), l.alpha);
-    adapter.set_factors(l.B.cast<double>(), l.A.cast<double>());
-    W = adapter.merge(W0);
-  });
-  return W;
-}
-
-lorma_tool::MergeReport run(const fs::path& base, const fs::path& adapter, const fs::path& out,
-                            bool unmerge = false) {
-  lorma_tool::MergeOptions options;
-  options.base = base;
-  options.adapter = adapter;
-  options.out = out;
-  options.unmerge = unmerge;
-  options.progress = false;
-  return lorma_tool::merge(options);
-}
-
-bool is_empty_but(const fs::path& directory, std::initializer_list<const char*> names) {
-  std::size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : fs::directory_iterator(directory)) ++count;
-  return count == names.size() && std::all_of(names.begin(), names.end(), [&](const char* name) {
-           return fs::exists(directory / name);
-         });
-}
-
-}  // namespace
 
 TEST_CASE("merge of every type, side, inflation and layout; other tensors bit for bit") {
   const ScratchDirectory directory;
@@ -244,171 +181,199 @@ TEST_CASE("what does not fit is refused in one message, and the output is absent
   CHECK(is_empty_but(directory.path(), {"base.safetensors", "adapter"}));
 }
 
-TEST_CASE("LoRMA+ to LoRA and back; a merge of either is the same") {
-  const ScratchDirectory directory;
-  const Matrix<float> one = weight<float>(12, 8, 1);
-  const Matrix<float> two = weight<float>(9, 9, 2);
-  const fs::path base = directory.path() / "base.safetensors";
-  lorma::write_safetensors(
-      base, {TensorSource::copy("m.one.weight", one), TensorSource::copy("m.two.weight", two)});
-  LormaAdapter adapter;
-  adapter.layers = {layer("m.one.weight", 12, 2, "Identity", "Pre"),
-                    layer("m.two.weight", 9, 3, "Identity", "Post")};
-  write_lorma_adapter(directory.path() / "adapter", adapter);
-  lorma_tool::ConvertOptions options;
-  options.adapter = directory.path() / "adapter";
-  options.base = base;
-  options.out = directory.path() / "lora";
-  options.to = "lora";
-  for (const auto& l : lorma_tool::convert(options)) CHECK(l.residual == 0.0);
-  const auto lora = lorma::read_peft_lora(options.out);
-  REQUIRE(lora.layers.size() == 2);
-  CHECK(lora.layers[0].A.rows() == 3);  // one rank, alpha = r
-  CHECK(lora.layers[0].scale == 1.0);
-  const fs::path a = directory.path() / "a.safetensors";
-  const fs::path b = directory.path() / "b.safetensors";
-  const fs::path c = directory.path() / "c.safetensors";
-  run(base, directory.path() / "adapter", a);
-  run(base, directory.path() / "lora", b);
-  options.adapter = directory.path() / "lora";
-  options.out = directory.path() / "back";
-  options.to = "lorma";
-  for (const auto& l : lorma_tool::convert(options)) CHECK(l.residual <= 1e-5);
-  run(base, directory.path() / "back", c);
-  for (const char* name : {"m.one.weight", "m.two.weight"}) {
-    const auto matrix = [name](const fs::path& p) {
-      return lorma::SafetensorsFile(p).matrix<double>(name);
-    };
-    CHECK(distance(matrix(a), matrix(b)) <= 1e-5 * norm(matrix(a)));
-    CHECK(distance(matrix(a), matrix(c)) <= 1e-4 * norm(matrix(a)));
-  }
-}
-
-TEST_CASE("LoRMA_pi to LoRA: the best approximation of its change, exact at full rank") {
-  const ScratchDirectory directory;
-  const Matrix<float> W = weight<float>(10, 7, 1);
-  const fs::path base = directory.path() / "base.safetensors";
-  lorma::write_safetensors(base, {TensorSource::copy("w.weight", W)});
-  LormaAdapter adapter;
-  adapter.layers = {layer("w.weight", 10, 2, "CyclicPermutation", "Pre")};
-  write_lorma_adapter(directory.path() / "adapter", adapter);
-  const Matrix<double> change = expected(adapter.layers[0], W.cast<double>()) - W.cast<double>();
-  const Eigen::VectorXd sigma = Eigen::JacobiSVD<Matrix<double>>(change).singularValues();
-  for (const Index rank : {1, 3, 7}) {
-    lorma_tool::ConvertOptions options;
-    options.adapter = directory.path() / "adapter";
-    options.base = base;
-    options.out = directory.path() / ("lora" + std::to_string(rank));
-    options.to = "lora";
-    options.rank = rank;
-    const auto report = lorma_tool::convert(options);
-    const double optimum = sigma.tail(7 - rank).norm() / sigma.norm();
-    CHECK(report[0].residual == doctest::Approx(optimum).epsilon(1e-6));
-    const auto lora = lorma::read_peft_lora(options.out).layers[0];
-    CHECK(distance(lora.B.cast<double>() * lora.A.cast<double>(), change) <=
-          (optimum + 1e-5) * change.norm());
-  }
-}
-
-TEST_CASE("merged in sequence equals merged composition; resized and weakened adapters") {
-  const ScratchDirectory directory;
-  const fs::path base = directory.path() / "base.safetensors";
-  const Matrix<float> W = weight<float>(8, 8, 1);
-  lorma::write_safetensors(base, {TensorSource::copy("p", W), TensorSource::copy("q", W),
-                                  TensorSource::copy("only", W)});
-  LormaAdapter one;
-  one.layers = {layer("p", 8, 2, "Identity", "Pre"), layer("q", 8, 2, "Identity", "Post"),
-                layer("only", 8, 2, "CyclicPermutation", "Pre")};
-  LormaAdapter two = one;
-  two.layers.pop_back();
-  for (LormaLayer& l : two.layers) l.B.reverseInPlace();
-  const fs::path p = directory.path();
-  write_lorma_adapter(p / "one", one);
-  write_lorma_adapter(p / "two", two);
-  CHECK(lorma_tool::compose(p / "one", p / "two", p / "both").size() == 3);
-  run(base, p / "one", p / "a.safetensors");
-  run(p / "a.safetensors", p / "two", p / "b.safetensors");
-  run(base, p / "both", p / "c.safetensors");
-  const auto matrix = [](const fs::path& path, const char* name) {
-    return lorma::SafetensorsFile(path).matrix<double>(name);
-  };
-  for (const char* name : {"p", "q", "only"}) {
-    CHECK(distance(matrix(p / "b.safetensors", name), matrix(p / "c.safetensors", name)) <=
-          1e-5 * norm(W));
-  }
-  CHECK_THROWS_AS(lorma_tool::compose(p / "one", p / "one", p / "no"), lorma::Error);  // of "only"
-  CHECK_THROWS_AS(lorma_tool::compose(p / "one", p / "two", p / "both"), lorma::Error);  // exists
-  CHECK_FALSE(fs::exists(p / "no"));
-
-  // Two and two make four, and one of the same twice is no more than two.
-  CHECK(lorma_tool::compose(p / "two", p / "two", p / "twice")[0].rank == 4);
-  for (const auto& l : lorma_tool::resize({p / "twice", p / "small", 0, 1.0 - 1e-10, 1.0})) {
-    CHECK(l.rank == 2);
-    CHECK(l.dropped <= 1e-5);
-  }
-  lorma_tool::resize({p / "two", p / "weak", 2, 1.0, 0.0});
-  run(base, p / "weak", p / "d.safetensors");
-  CHECK(matrix(p / "d.safetensors", "p") == W.cast<double>());
-}
-
-TEST_CASE("what extract finds merges to the tuned checkpoint; diff sees what changed") {
+TEST_CASE("slices of a fused weight, in both layouts, beside outputs that stay") {
   const ScratchDirectory directory;
   const fs::path p = directory.path();
-  const Matrix<float> square = weight<float>(9, 9, 1);
-  const Matrix<float> wide = weight<float>(5, 9, 2);
-  const Matrix<float> words = weight<float>(20, 9, 3);
-  const Eigen::VectorXf bias = Eigen::VectorXf::Ones(9);
-  const Matrix<float> change = weight<float>(9, 2, 4) * weight<float>(2, 9, 5);
-  const Matrix<float> tuned = square + change;
-  const Matrix<float> tuned_wide = wide + weight<float>(5, 9, 6);
-  const Matrix<float> tuned_words = words + words;
-  const Eigen::VectorXf tuned_bias = 2.0F * bias;
+  const Matrix<double> qkv = weight<double>(12, 7, 1);
+  const Matrix<double> turned = qkv.transpose();
+  lorma::write_safetensors(p / "base.safetensors",
+                           {TensorSource::copy("qkv", qkv), TensorSource::copy("turned", turned)});
+  LormaAdapter adapter;
+  for (const char* name : {"qkv", "turned"}) {
+    adapter.layers.push_back(layer(name, 4, 2, "CyclicPermutation", "Pre"));
+    adapter.layers.back().outputs = {0, 4};
+    adapter.layers.push_back(layer(name, 7, 2, "Identity", "Post"));
+    adapter.layers.back().outputs = {8, 4};
+  }
+  adapter.layers[2].layout = adapter.layers[3].layout = WeightLayout::in_out;
+  write_lorma_adapter(p / "adapter", adapter);
+  run(p / "base.safetensors", p / "adapter", p / "out.safetensors");
+  Matrix<double> want = qkv;
+  want.topRows(4) = expected(adapter.layers[0], qkv.topRows(4));
+  want.bottomRows(4) = expected(adapter.layers[1], qkv.bottomRows(4));
+  const Matrix<double> got = matrix(p / "out.safetensors", "qkv");
+  CHECK(distance(got, want) <= 1e-14 * norm(want));
+  CHECK(got.middleRows(4, 4) == qkv.middleRows(4, 4));
+  CHECK(distance(matrix(p / "out.safetensors", "turned").transpose(), want) <= 1e-14 * norm(want));
+  run(p / "out.safetensors", p / "adapter", p / "back.safetensors", true);
+  CHECK(distance(matrix(p / "back.safetensors", "qkv"), qkv) <= 1e-12 * norm(want));
+  // A slice beyond the outputs.
+  adapter.layers[1].outputs = {9, 4};
+  write_lorma_adapter(p / "adapter", adapter);
+  CHECK_THROWS_AS(run(p / "base.safetensors", p / "adapter", p / "x"), lorma::FormatError);
+}
+
+TEST_CASE("strength goes from the base, exactly, to the merged weight") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<double> W = weight<double>(6, 6, 1);
   lorma::write_safetensors(
       p / "base.safetensors",
-      {TensorSource::copy("square", square), TensorSource::copy("wide", wide),
-       TensorSource::copy("same", wide), TensorSource::copy("word_embeddings", words),
-       TensorSource::copy("bias", bias)});
-  lorma::write_safetensors(
-      p / "tuned.safetensors",
-      {TensorSource::copy("square", tuned), TensorSource::copy("wide", tuned_wide),
-       TensorSource::copy("same", wide), TensorSource::copy("word_embeddings", tuned_words),
-       TensorSource::copy("bias", tuned_bias), TensorSource::copy("new", wide)});
-  lorma_tool::ExtractOptions options;
+      {TensorSource::copy("i", W), TensorSource::copy("c", W), TensorSource::copy("n", W)});
+  LormaAdapter adapter;
+  adapter.layers = {layer("i", 6, 2, "Identity", "Pre"),
+                    layer("c", 6, 2, "CyclicPermutation", "Post"), layer("n", 6, 6, "None", "Pre")};
+  write_lorma_adapter(p / "adapter", adapter);
+  lorma_tool::MergeOptions options;
   options.base = p / "base.safetensors";
-  options.tuned = p / "tuned.safetensors";
-  options.out = p / "adapter";
-  options.rank = 6;
-  options.energy = 1.0 - 1e-9;
+  options.adapter = p / "adapter";
   options.progress = false;
-  const auto found = lorma_tool::extract(options);
-  REQUIRE(found.layers.size() == 2);
-  CHECK(found.left_alone.size() == 2);  // the embedding and the bias
-  const bool first = found.layers[0].weight == "square";
-  const auto& of_square = found.layers[first ? 0 : 1];
-  const auto& of_wide = found.layers[first ? 1 : 0];
-  CHECK(of_square.rank == 2);
-  CHECK(of_square.unreachable <= 1e-6);
-  CHECK(of_square.residual <= 1e-5);
-  CHECK(of_wide.unreachable > 0.1);  // 5 rows do not span 9 columns
-  run(p / "base.safetensors", p / "adapter", p / "merged.safetensors");
-  const lorma::SafetensorsFile merged(p / "merged.safetensors");
-  CHECK(distance(merged.matrix<double>("square"), tuned) <= 1e-4 * norm(tuned));
-  CHECK(distance(merged.matrix<double>("wide"), tuned_wide) ==
-        doctest::Approx(of_wide.residual * (tuned_wide - wide).norm()).epsilon(1e-3));
-
-  const auto differences =
-      lorma_tool::diff(p / "base.safetensors", p / "tuned.safetensors", true, false);
-  CHECK(differences.size() == 5);
-  for (const auto& d : differences) {
-    if (d.name == "new") CHECK(d.only_in_one);
-    if (d.name == "square") {
-      CHECK(d.relative == doctest::Approx(change.norm() / square.norm()).epsilon(1e-5));
-      CHECK(d.spectrum.size() == 9);
+  for (const double t : {0.0, 0.25, 1.0, -0.5}) {
+    CAPTURE(t);
+    options.strength = t;
+    options.out = p / "out.safetensors";
+    lorma_tool::merge(options);
+    for (const LormaLayer& l : adapter.layers) {
+      const Matrix<double> want = (1.0 - t) * W + t * expected(l, W);
+      const Matrix<double> got = matrix(options.out, l.weight);
+      CHECK(distance(got, want) <= 1e-14 * norm(expected(l, W)));
+      if (t == 0.0) CHECK(got == W);
     }
-    if (d.name == "bias") CHECK(d.relative == doctest::Approx(1.0));
-    if (d.name == "wide") CHECK(d.rank == 5);
   }
-  CHECK(lorma_tool::diff(p / "base.safetensors", p / "base.safetensors", true, false).empty());
+  // Undone at the same strength where the structure allows.
+  options.strength = 0.25;
+  lorma_tool::merge(options);
+  options.unmerge = true;
+  options.base = p / "out.safetensors";
+  options.out = p / "back.safetensors";
+  CHECK_THROWS_AS(lorma_tool::merge(options), lorma::Error);
+  adapter.layers.resize(1);
+  write_lorma_adapter(p / "adapter", adapter);
+  lorma_tool::merge(options);
+  CHECK(distance(matrix(options.out, "i"), W) <= 1e-13 * norm(W));
+}
+
+TEST_CASE("unmerge by a saved A W0: the LoRA form of the adapter needs no inverse") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> W = weight<float>(10, 6, 1);
+  lorma::write_safetensors(p / "base.safetensors", {TensorSource::copy("m.weight", W)});
+  // I + B A is singular: B A has the eigenvalue -1.
+  LormaAdapter adapter;
+  adapter.layers = {layer("m.weight", 10, 1, "Identity", "Pre")};
+  adapter.layers[0].B.setZero();
+  adapter.layers[0].A.setZero();
+  adapter.layers[0].B(0, 0) = 1.0F;
+  adapter.layers[0].A(0, 0) = -1.0F;
+  write_lorma_adapter(p / "adapter", adapter);
+  const std::string q = p.string();
+  REQUIRE(shell(p, "convert " + q + "/adapter --to lora --base " + q + "/base.safetensors -o " + q +
+                       "/saved") == 0);
+  run(p / "base.safetensors", p / "adapter", p / "merged.safetensors");
+  CHECK_THROWS_WITH_AS(run(p / "merged.safetensors", p / "adapter", p / "no.safetensors", true),
+                       doctest::Contains("condition number"), lorma::RankDeficient);
+  CHECK_FALSE(fs::exists(p / "no.safetensors"));
+  run(p / "merged.safetensors", p / "saved", p / "back.safetensors", true);
+  CHECK(distance(matrix(p / "back.safetensors", "m.weight"), W) <= 4.0 * 0x1p-23 * norm(W));
+}
+
+TEST_CASE("sixteen bits are the nearest to a double: ties, subnormal numbers, the largest") {
+  const auto check = [](auto zero, lorma::Dtype type, int digits, int lowest) {
+    using T = decltype(zero);
+    std::vector<double> numbers;
+    for (int e = lowest - 3; e < 15; ++e) {
+      for (const double m : {1.0, 1.5, 1.0 + std::ldexp(1.0, -digits), 1.9990234375, 1.337}) {
+        for (const double nudge : {0.0, 0x1p-40, -0x1p-40, 0x1p-20, -0x1p-20}) {
+          numbers.push_back(std::ldexp(m * (1.0 + nudge), e));
+          numbers.push_back(-numbers.back());
+        }
+      }
+    }
+    const auto n = static_cast<Index>(numbers.size());
+    const lorma::RowMajorMatrix<double> W =
+        Eigen::Map<const lorma::RowMajorMatrix<double>>(numbers.data(), 1, n);
+    const auto bytes = lorma_tool::rounded<double>("w", W, type);
+    REQUIRE(bytes.size() == numbers.size() * sizeof(T));
+    Index wrong = 0;
+    for (Index i = 0; i < n; ++i) {
+      T stored;
+      std::memcpy(static_cast<void*>(&stored),
+                  bytes.data() + static_cast<std::size_t>(i) * sizeof(T), sizeof(T));
+      const double x = numbers[static_cast<std::size_t>(i)];
+      // Units of the last place of x, at least those of subnormal numbers; to nearest, ties to
+      // even.
+      const double unit =
+          std::ldexp(1.0, std::max(std::ilogb(x), lowest + digits - 1) - (digits - 1));
+      const double want = std::nearbyint(x / unit) * unit;
+      wrong += static_cast<double>(static_cast<float>(stored)) == want ? 0 : 1;
+    }
+    CHECK(wrong == 0);
+  };
+  check(Eigen::half{}, lorma::Dtype::F16, 11, -24);
+  check(Eigen::bfloat16{}, lorma::Dtype::BF16, 8, -133);
+  lorma::RowMajorMatrix<double> large(1, 1);
+  large(0, 0) = 65519.999999;  // below the middle of the largest half and what would follow
+  CHECK_NOTHROW(lorma_tool::rounded<double>("w", large, lorma::Dtype::F16));
+  large(0, 0) = 65520.0;
+  CHECK_THROWS_AS(lorma_tool::rounded<double>("w", large, lorma::Dtype::F16), lorma::NonFinite);
+}
+
+TEST_CASE("a model's folders come along; weights in other forms and hidden files do not") {
+  const ScratchDirectory directory;
+  const fs::path model = directory.path() / "model";
+  fs::create_directories(model / "1_Pooling");
+  fs::create_directories(model / ".git");
+  const Matrix<float> one = weight<float>(6, 6, 1);
+  lorma::write_safetensors(model / "model.safetensors", {TensorSource::copy("one", one)});
+  put(model / "1_Pooling" / "config.json", "{}");
+  put(model / ".git" / "HEAD", "x");
+  put(model / "pytorch_model.bin", "unmerged");
+  LormaAdapter adapter;
+  adapter.layers = {layer("one", 6, 2, "Identity", "Pre")};
+  write_lorma_adapter(directory.path() / "adapter", adapter);
+  const auto report = run(model, directory.path() / "adapter", directory.path() / "out");
+  CHECK(report.left_out == std::vector<std::string>{"pytorch_model.bin"});
+  CHECK(content(directory.path() / "out" / "1_Pooling" / "config.json") == "{}");
+  CHECK(is_empty_but(directory.path() / "out", {"model.safetensors", "1_Pooling"}));
+}
+
+TEST_CASE("an index must tell the truth about its shards") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> one = weight<float>(6, 6, 1);
+  lorma::write_safetensors(p / "a.safetensors", {TensorSource::copy("one", one)});
+  lorma::write_safetensors(p / "b.safetensors", {TensorSource::copy("two", one)});
+  LormaAdapter adapter;
+  adapter.layers = {layer("one", 6, 2, "Identity", "Pre")};
+  write_lorma_adapter(p / "adapter", adapter);
+  const auto refused = [&](const char* index, const char* words) {
+    put(p / "index.json", index);
+    CHECK_THROWS_WITH_AS(run(p / "index.json", p / "adapter", p / "out"), doctest::Contains(words),
+                         lorma::Error);
+  };
+  refused(R"({"weight_map": {"one": "b.safetensors", "three": "b.safetensors"}})", "'three'");
+  refused(R"({"weight_map": {"one": "../a.safetensors"}})", "without a folder");
+  refused(R"({"weight_map": {"one": "/etc/passwd"}})", "without a folder");
+  refused(R"({"weight_map": {"one": 1}})", "weight_map");
+  refused(R"({"weight_map": 1})", "weight_map");
+  refused("[", "JSON");
+  CHECK_FALSE(fs::exists(p / "out"));
+}
+
+TEST_CASE("the output is never the input") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  lorma::write_safetensors(p / "base.safetensors",
+                           {TensorSource::copy("w", weight<float>(4, 4, 1))});
+  fs::create_symlink(p / "base.safetensors", p / "link.safetensors");
+  LormaAdapter adapter;
+  adapter.layers = {layer("w", 4, 1, "Identity", "Pre")};
+  write_lorma_adapter(p / "adapter", adapter);
+  const std::string before = content(p / "base.safetensors");
+  for (const char* out : {"base.safetensors", "link.safetensors"}) {
+    CHECK_THROWS_AS(run(p / "base.safetensors", p / "adapter", p / out), lorma::Error);
+  }
+  CHECK(content(p / "base.safetensors") == before);
 }
 
 TEST_CASE("the command line: exit codes, dry run, JSON") {
@@ -420,10 +385,7 @@ TEST_CASE("the command line: exit codes, dry run, JSON") {
   write_lorma_adapter(directory.path() / "adapter", adapter);
   const std::string p = directory.path().string();
   const auto shell = [&](const std::string& arguments) {
-    const int status = std::system(
-        (std::string(LORMA_TOOL) + ' ' + arguments + " > " + p + "/stdout 2> " + p + "/stderr")
-            .c_str());
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return lorma_tests::shell(directory.path(), arguments);
   };
   const std::string both = p + "/base.safetensors " + p + "/adapter -o " + p + "/out.safetensors";
   CHECK(shell("merge " + both + " --dry-run --json") == 0);
@@ -435,6 +397,73 @@ TEST_CASE("the command line: exit codes, dry run, JSON") {
   CHECK(shell("merge") == 3);
   CHECK(shell("convert " + p + "/adapter --to nonsense --base x -o y") == 3);
   CHECK(shell("unmerge --help") == 0);
-  // A full disk: the device that always is. Its directory takes no temporary file either.
   CHECK(shell("merge " + p + "/base.safetensors " + p + "/adapter -o /dev/full") == 3);
+  const std::string adapter_path = p + "/adapter";
+  const std::string base = p + "/base.safetensors";
+  for (const std::string& line :
+       {"convert " + adapter_path + " --to lora --base " + base,
+        "compose " + adapter_path + ' ' + adapter_path, "resize " + adapter_path + " -r 1",
+        "extract " + base + ' ' + p + "/out.safetensors"}) {
+    CAPTURE(line);
+    CHECK(shell(line + " -o " + p + "/made --dry-run --json") ==
+          (line[1] == 'o' && line[3] == 'v' ? 3 : 0));
+    CHECK_FALSE(fs::exists(directory.path() / "made"));
+  }
+}
+
+TEST_CASE("a full disk and Ctrl-C leave the output absent and nothing behind") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const std::string q = p.string();
+  const Index n = 1024;
+  std::vector<TensorSource> tensors;
+  LormaAdapter adapter;
+  const Matrix<float> W = weight<float>(n, n, 1);
+  for (int i = 0; i < 24; ++i) {
+    tensors.push_back(TensorSource::copy("w" + std::to_string(i), W));
+    if (i % 4 == 0)
+      adapter.layers.push_back(layer("w" + std::to_string(i), n, 2, "Identity", "Pre"));
+  }
+  fs::create_directory(p / "model");
+  lorma::write_safetensors(p / "model" / "model.safetensors", tensors);
+  write_lorma_adapter(p / "adapter", adapter);
+  const auto is_clean = [&] {
+    for (const auto& entry : fs::directory_iterator(p)) {
+      if (entry.path().filename().string().starts_with(".lorma")) return false;
+    }
+    return !fs::exists(p / "out");
+  };
+  const std::string arguments = "merge " + q + "/model " + q + "/adapter --quiet -o " + q + "/out";
+  // 40 MB of the 96 fit.
+  CHECK(shell(p, arguments, "ulimit -f 80000;") == 3);
+  CHECK(content(p / "stderr").find("cannot write") != std::string::npos);
+  CHECK(is_clean());
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const std::string model = q + "/model", lora = q + "/adapter", out = q + "/out";
+      ::execl(LORMA_TOOL, LORMA_TOOL, "merge", model.c_str(), lora.c_str(), "--quiet", "-o",
+              out.c_str(), nullptr);
+      ::_exit(127);
+    }
+    // Once something is on the disk, or when it is over already.
+    int status = 0;
+    bool over = false;
+    while (!over && is_clean()) {
+      over = ::waitpid(child, &status, WNOHANG) == child;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (!over) {
+      ::kill(child, signal);
+      REQUIRE(::waitpid(child, &status, 0) == child);
+    }
+    REQUIRE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 130) {
+      CHECK(is_clean());
+    } else {  // it was quicker
+      CHECK(WEXITSTATUS(status) == 0);
+      CHECK(fs::exists(p / "out"));
+      fs::remove_all(p / "out");
+    }
+  }
 }

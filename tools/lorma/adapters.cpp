@@ -4,6 +4,8 @@
 #include <lorma/convert/plus_algebra.hpp>
 #include <lorma/io/lorma_directory.hpp>
 
+#include "stop.hpp"
+
 namespace lorma_tool {
 namespace {
 
@@ -14,15 +16,9 @@ using lorma::LormaLayer;
 using lorma::Matrix;
 using lorma::PlusFactors;
 
-void require_absent(const fs::path& out) {
-  if (!fs::exists(out)) return;
-  throw lorma::Error(lorma::detail::in_quotes(out.string(), 1024) +
-                     ": expected an output that does not exist");
-}
-
 void require_plus(const LormaLayer& layer, const char* verb) {
   if (layer.inflation == "Identity") return;
-  throw lorma::Error(lorma::detail::in_quotes(layer.weight) + ": expected inflation Identity to " +
+  throw lorma::Error(lorma::detail::in_quotes(layer.key()) + ": expected inflation Identity to " +
                      verb + ", got " + layer.inflation + ", which is not closed under it");
 }
 
@@ -37,14 +33,20 @@ void put(const PlusFactors& f, LormaLayer& layer) {
   layer.alpha = static_cast<double>(f.B.cols());
 }
 
+void write(const fs::path& out, const LormaAdapter& adapter, bool dry_run) {
+  if (dry_run) return;
+  const Writing writing;
+  lorma::write_lorma_adapter(out, adapter);
+}
+
 }  // namespace
 
-std::vector<MadeLayer> compose(const fs::path& first, const fs::path& second, const fs::path& out) {
-  require_absent(out);
-  LormaAdapter result = lorma::read_lorma_adapter(first);
-  for (LormaLayer& layer : lorma::read_lorma_adapter(second).layers) {
+MadeAdapter compose(const ComposeOptions& options) {
+  require_absent(options.out);
+  LormaAdapter result = lorma::read_lorma_adapter(options.first);
+  for (LormaLayer& layer : lorma::read_lorma_adapter(options.second).layers) {
     const auto same = std::find_if(result.layers.begin(), result.layers.end(),
-                                   [&](const LormaLayer& l) { return l.weight == layer.weight; });
+                                   [&](const LormaLayer& l) { return l.key() == layer.key(); });
     if (same == result.layers.end()) {
       result.layers.push_back(std::move(layer));
       continue;
@@ -53,7 +55,7 @@ std::vector<MadeLayer> compose(const fs::path& first, const fs::path& second, co
     require_plus(layer, "compose");
     if (same->side != layer.side || same->layout != layer.layout ||
         same->B.rows() != layer.B.rows()) {
-      throw lorma::Error(lorma::detail::in_quotes(layer.weight) +
+      throw lorma::Error(lorma::detail::in_quotes(layer.key()) +
                          ": expected both adapters to have one side, layout and size, got " +
                          same->side + " of " + std::to_string(same->B.rows()) + " and " +
                          layer.side + " of " + std::to_string(layer.B.rows()));
@@ -63,18 +65,19 @@ std::vector<MadeLayer> compose(const fs::path& first, const fs::path& second, co
     const PlusFactors b = factors_of(layer);
     put(layer.side == "Pre" ? lorma::compose(b, a) : lorma::compose(a, b), *same);
   }
-  std::vector<MadeLayer> report;
+  lorma::detail::throw_problems(options.out, lorma::detail::problems_of(result.layers));
+  MadeAdapter made;
   for (const LormaLayer& layer : result.layers) {
-    report.push_back({layer.weight, layer.A.rows(), 0.0});
+    made.layers.push_back({layer.key(), layer.A.rows(), 0.0});
   }
-  lorma::write_lorma_adapter(out, result);
-  return report;
+  write(options.out, result, options.dry_run);
+  return made;
 }
 
-std::vector<MadeLayer> resize(const ResizeOptions& options) {
+MadeAdapter resize(const ResizeOptions& options) {
   require_absent(options.out);
   LormaAdapter adapter = lorma::read_lorma_adapter(options.adapter);
-  std::vector<MadeLayer> report;
+  MadeAdapter made;
   for (LormaLayer& layer : adapter.layers) {
     require_plus(layer, "resize");
     const PlusFactors f = lorma::with_strength(factors_of(layer), options.strength);
@@ -88,10 +91,10 @@ std::vector<MadeLayer> resize(const ResizeOptions& options) {
     }
     const lorma::ChangeOfRank change = lorma::with_rank(f, rank);
     put(change.factors, layer);
-    report.push_back({layer.weight, rank, change.dropped});
+    made.layers.push_back({layer.key(), rank, change.dropped});
   }
-  lorma::write_lorma_adapter(options.out, adapter);
-  return report;
+  write(options.out, adapter, options.dry_run);
+  return made;
 }
 
 }  // namespace lorma_tool

@@ -4,26 +4,21 @@
 
 /// `lorma compose` and `lorma resize`: LoRMA+ adapters from LoRMA+ adapters, without their base.
 
-#include <cstdint>
-#include <filesystem>
-#include <string>
-#include <vector>
+#include "made_layers.hpp"
 
 namespace lorma_tool {
 
-/// One layer of an adapter that was made.
-struct MadeLayer {
-  std::string weight;
-  std::int64_t rank = 0;
-  double dropped = 0.0;  ///< of P - I, relative, in the Frobenius norm
+struct ComposeOptions {
+  std::filesystem::path first;
+  std::filesystem::path second;
+  std::filesystem::path out;  ///< a directory that does not exist
+  bool dry_run = false;       ///< compute and report, write nothing
 };
 
-/// One adapter whose merge is that of `first`, then `second`. A weight that only one of them has
-/// keeps that one's factors, whatever its inflation. Throws lorma::Error where both have a weight
-/// and their side, layout or inflation do not allow one product.
-std::vector<MadeLayer> compose(const std::filesystem::path& first,
-                               const std::filesystem::path& second,
-                               const std::filesystem::path& out);
+/// One adapter whose merge is that of `first`, then `second`. A weight, or a slice of one, that
+/// only one of them has keeps that one's factors, whatever its inflation. Throws lorma::Error where
+/// both have a weight and their sides, layouts, slices or inflations do not allow one product.
+MadeAdapter compose(const ComposeOptions& options);
 
 struct ResizeOptions {
   std::filesystem::path adapter;
@@ -31,11 +26,12 @@ struct ResizeOptions {
   std::int64_t rank = 0;      ///< 0: as small as `energy` allows
   double energy = 1.0;        ///< share of ||P - I||_F^2 to keep where rank is 0
   double strength = 1.0;      ///< t of (1 - t) I + t P
+  bool dry_run = false;       ///< compute and report, write nothing
 };
 
 /// The nearest adapter of another rank or strength. Throws lorma::Error for inflations other than
 /// Identity.
-std::vector<MadeLayer> resize(const ResizeOptions& options);
+MadeAdapter resize(const ResizeOptions& options);
 
 }  // namespace lorma_tool
 

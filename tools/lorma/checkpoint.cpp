@@ -1,40 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint.hpp"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include <lorma/io/json_file.hpp>
+#include <map>
 #include <set>
 
 namespace lorma_tool {
+namespace {
 
 namespace fs = std::filesystem;
-using lorma::Dtype;
+using lorma::detail::in_quotes;
 
-bool has_arithmetic(Dtype type) {
-  return type == Dtype::F64 || type == Dtype::F32 || type == Dtype::F16 || type == Dtype::BF16;
+/// Tensor to shard, as the index says. A shard lies beside its index: an index from outside must
+/// not open other files.
+std::map<std::string, std::string> weight_map(const fs::path& index) {
+  const auto json = lorma::detail::read_json_object(index);
+  const lorma::detail::JsonFields fields(index, json.value);
+  if (!fields.find("weight_map").is_object()) fields.refuse("weight_map", "an object");
+  std::map<std::string, std::string> result;
+  for (const auto& item : fields.object("weight_map").items()) {
+    if (!item.value().is_string()) fields.refuse("weight_map", "an object of names of files");
+    const auto shard = item.value().get<std::string>();
+    const fs::path name = shard;
+    if (name.empty() || name != name.filename() || name == "." || name == "..") {
+      throw lorma::FormatError(in_quotes(index.string(), 1024) +
+                               ": expected shards without a folder, got " + in_quotes(shard));
+    }
+    result[item.key()] = shard;
+  }
+  return result;
 }
 
-/// The shards that an index file names, beside it. Throws lorma::FormatError.
+/// Whether a file's name says that it holds weights in another form.
+bool is_other_weights(const fs::path& name) {
+  static const std::set<std::string> extensions = {
+      ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".ot"};
+  return extensions.contains(name.extension().string()) ||
+         name.string().ends_with(".bin.index.json");
+}
+
+}  // namespace
+
 std::vector<fs::path> shards_of(const fs::path& index) {
-  std::ifstream in(index, std::ios::binary);
-  if (!in) throw lorma::Error("cannot read " + lorma::detail::in_quotes(index.string()));
-  const auto json = nlohmann::json::parse(in, nullptr, false);
-  const auto refuse = [&index](const std::string& what) {
-    throw lorma::FormatError(lorma::detail::in_quotes(index.string()) + ": " + what);
-  };
-  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
-    refuse("expected an index with an object \"weight_map\"");
-  }
   std::set<std::string> names;
-  for (const auto& [tensor, shard] : json["weight_map"].items()) {
-    if (!shard.is_string()) refuse("expected names of files in \"weight_map\"");
-    const fs::path name = shard.get<std::string>();
-    // A shard lies beside its index: an index from outside must not open other files.
-    if (name.empty() || name != name.filename() || name == "." || name == "..") {
-      refuse("expected shards without a folder, got " + lorma::detail::in_quotes(name.string()));
-    }
-    names.insert(name.string());
-  }
+  for (const auto& entry : weight_map(index)) names.insert(entry.second);
   std::vector<fs::path> shards;
   for (const std::string& name : names) shards.push_back(index.parent_path() / name);
   return shards;
@@ -45,28 +54,64 @@ Checkpoint::Checkpoint(const fs::path& path) {
     const fs::path index = path / "model.safetensors.index.json";
     const fs::path single = path / "model.safetensors";
     if (fs::exists(index)) {
-      paths_ = shards_of(index);
+      read_index(index);
     } else if (fs::exists(single)) {
       paths_ = {single};
+      files_.push_back(std::make_unique<lorma::SafetensorsFile>(single));
     } else {
-      throw lorma::Error(lorma::detail::in_quotes(path.string(), 1024) +
+      throw lorma::Error(in_quotes(path.string(), 1024) +
                          ": expected model.safetensors or model.safetensors.index.json in it");
     }
-    for (const auto& entry : fs::directory_iterator(path)) {
-      if (entry.is_regular_file() && entry.path().extension() != ".safetensors") {
-        companions_.push_back(entry.path());
-      }
-    }
+    find_companions(path);
   } else if (path.extension() == ".json") {
-    paths_ = shards_of(path);
-    companions_ = {path};
+    read_index(path);
+    companions_ = {{path, path.filename()}};
   } else {
     paths_ = {path};
+    files_.push_back(std::make_unique<lorma::SafetensorsFile>(path));
     is_single_file_ = true;
   }
+}
+
+void Checkpoint::read_index(const fs::path& index) {
+  paths_ = shards_of(index);
+  std::map<std::string, const lorma::SafetensorsFile*> by_name;
   for (const fs::path& file : paths_) {
     files_.push_back(std::make_unique<lorma::SafetensorsFile>(file));
+    by_name[file.filename().string()] = files_.back().get();
   }
+  std::vector<std::string> problems;
+  for (const auto& entry : weight_map(index)) {
+    if (by_name[entry.second]->contains(entry.first)) continue;
+    problems.push_back(in_quotes(entry.second) + " has no tensor " + in_quotes(entry.first));
+  }
+  lorma::detail::throw_problems(index, problems);
+}
+
+void Checkpoint::find_companions(const fs::path& directory) {
+  for (auto it = fs::recursive_directory_iterator(directory);
+       it != fs::recursive_directory_iterator(); ++it) {
+    const fs::path name = it->path().lexically_relative(directory);
+    if (name.filename().string().starts_with('.')) {  // a version control's, a cache's
+      if (it->is_directory()) it.disable_recursion_pending();
+      continue;
+    }
+    if (!it->is_regular_file()) continue;
+    if (std::find(paths_.begin(), paths_.end(), it->path()) != paths_.end()) continue;
+    if (is_other_weights(name)) {
+      left_out_.push_back(name.string());
+    } else {
+      companions_.push_back({it->path(), name});
+    }
+  }
+}
+
+double Checkpoint::bytes() const {
+  double sum = 0.0;
+  for (const auto& file : files_) {
+    for (const auto& tensor : file->tensors()) sum += static_cast<double>(tensor.bytes.size());
+  }
+  return sum;
 }
 
 Checkpoint::Found Checkpoint::find(std::string_view name) const {
@@ -74,9 +119,8 @@ Checkpoint::Found Checkpoint::find(std::string_view name) const {
   for (const auto& file : files_) {
     if (!file->contains(name)) continue;
     if (found.file != nullptr) {
-      throw lorma::FormatError(lorma::detail::in_quotes(file->name()) + ": tensor " +
-                               lorma::detail::in_quotes(name) + " is also in " +
-                               lorma::detail::in_quotes(found.file->name()));
+      throw lorma::FormatError(in_quotes(file->name()) + ": tensor " + in_quotes(name) +
+                               " is also in " + in_quotes(found.file->name()));
     }
     found = {file.get(), &file->tensor(name)};
   }

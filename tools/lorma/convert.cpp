@@ -2,11 +2,14 @@
 #include "convert.hpp"
 
 #include <lorma/adapter/by_name.hpp>
+#include <lorma/analysis/truncated_svd.hpp>
 #include <lorma/convert/lora_exchange.hpp>
-#include <lorma/convert/randomized_svd.hpp>
-#include <lorma/io/lorma_directory.hpp>
 
+#include "base_weight.hpp"
+#include "changes.hpp"
 #include "checkpoint.hpp"
+#include "progress.hpp"
+#include "stop.hpp"
 
 namespace lorma_tool {
 namespace {
@@ -17,127 +20,144 @@ using lorma::LormaLayer;
 using lorma::Matrix;
 using lorma::WeightLayout;
 
-struct BaseWeight {
-  Matrix<double> W0;  ///< d x k, out x in
-  std::string fingerprint;
+Checkpoint::Found find_weight(const Checkpoint& base, const std::string& name) {
+  const Checkpoint::Found found = base.find(name);
+  if (found.file != nullptr) return found;
+  throw lorma::FormatError("the base has no tensor " + lorma::detail::in_quotes(name));
+}
+
+/// W0 + B A for one layer, and the residual.
+struct Additive {
+  Matrix<double> B, A;
+  double residual = 0.0;
 };
 
-BaseWeight base_weight(const Checkpoint& base, const std::string& name, WeightLayout layout) {
-  const Checkpoint::Found found = base.find(name);
-  if (found.file == nullptr) {
-    throw lorma::FormatError("the base has no tensor " + lorma::detail::in_quotes(name));
-  }
-  BaseWeight result{found.file->matrix<double>(name), lorma::fingerprint(*found.tensor)};
-  if (layout == WeightLayout::in_out) result.W0.transposeInPlace();
-  found.file->forget(found.tensor->bytes);
-  return result;
-}
-
-std::string module_of(const std::string& weight) {
-  constexpr std::string_view suffix = ".weight";
-  if (weight.size() > suffix.size() && weight.ends_with(suffix)) {
-    return weight.substr(0, weight.size() - suffix.size());
-  }
-  throw lorma::FormatError(lorma::detail::in_quotes(weight) +
-                           ": PEFT adapts modules, so the tensor's name must end in '.weight'");
-}
-
-/// The additive change of a layer at a rank.
-LoraLayer additive(const LormaLayer& layer, const BaseWeight& base, Index rank, double& residual) {
-  LoraLayer result;
-  result.module = module_of(layer.weight);
-  const Matrix<double> B = layer.B.cast<double>();
-  const Matrix<double> A = layer.A.cast<double>();
+template <typename S>
+Additive additive(const LormaLayer& layer, const Matrix<S>& W0, const ConvertOptions& options) {
+  Additive result;
   lorma::visit_adapter<double>({.inflation = layer.inflation, .side = layer.side}, [&](auto type) {
     using Adapter = typename decltype(type)::type;
-    Adapter adapter(B.rows(), B.cols(), layer.alpha);
-    adapter.set_factors(B, A);
+    Adapter adapter(layer.B.rows(), layer.B.cols(), layer.alpha);
+    adapter.set_factors(layer.B.cast<double>(), layer.A.cast<double>());
+    const bool as_it_is = options.rank == 0 && options.energy >= 1.0;
     if constexpr (std::is_same_v<typename Adapter::Inflation, lorma::Identity>) {
-      if (rank == 0 || rank == B.cols()) {
-        const auto exact = lorma::to_additive<typename Adapter::Side>(adapter.factors(), base.W0);
-        result.B = exact.B.template cast<float>();
-        result.A = exact.A.template cast<float>();
+      if (as_it_is) {
+        auto exact = lorma::to_additive<typename Adapter::Side>(adapter.factors(), W0);
+        result = {std::move(exact.B), std::move(exact.A), 0.0};
         return;
       }
     }
-    const Matrix<double> change = adapter.merge(base.W0) - base.W0;
-    const auto svd = lorma::randomized_svd(change, rank == 0 ? B.cols() : rank);
+    const Matrix<double> old = W0.template cast<double>();
+    const Matrix<double> change = adapter.merge(old) - old;
+    auto svd = lorma::analysis::truncated_svd(
+        change,
+        {.rank = as_it_is ? layer.B.cols() : Index(options.rank), .energy = options.energy});
     const Eigen::VectorXd root = svd.sigma.cwiseSqrt();
-    result.B = (svd.U * root.asDiagonal()).template cast<float>();
-    result.A = (root.asDiagonal() * svd.V.transpose()).template cast<float>();
-    residual = svd.residual;
+    result = {svd.U * root.asDiagonal(), root.asDiagonal() * svd.V.transpose(), svd.residual};
+    if (root.size() == 0) {  // no change at all; a LoRA adapter has a rank
+      result.B = Matrix<double>::Zero(W0.rows(), 1);
+      result.A = Matrix<double>::Zero(1, W0.cols());
+    }
   });
   return result;
 }
 
-std::vector<ConvertedLayer> to_lora(const ConvertOptions& options, const Checkpoint& base) {
-  const lorma::LormaAdapter from = lorma::read_lorma_adapter(options.adapter);
-  lorma::PeftLora lora;
-  lora.base_model = from.base_model;
-  std::vector<ConvertedLayer> report;
-  Index widest = 1;
-  for (const LormaLayer& layer : from.layers) {
-    const bool turned = layer.layout == WeightLayout::in_out;
-    if (&layer != &from.layers.front() && turned != lora.fan_in_fan_out) {
-      throw lorma::FormatError(
-          "PEFT has one 'fan_in_fan_out' an adapter: expected one layout for all weights, got "
-          "both");
-    }
-    lora.fan_in_fan_out = turned;
-    const BaseWeight weight = base_weight(base, layer.weight, layer.layout);
-    double residual = 0.0;
-    lora.layers.push_back(additive(layer, weight, options.rank, residual));
-    report.push_back({layer.weight, lora.layers.back().A.rows(), residual});
-    widest = std::max(widest, lora.layers.back().A.rows());
+/// Layers of one weight beside each other: B is block diagonal, A is stacked.
+LoraLayer additive(const Change& change, const Checkpoint& base, const ConvertOptions& options,
+                   MadeAdapter& made) {
+  const Checkpoint::Found found = find_weight(base, change.tensor);
+  check_fingerprint(change, *found.tensor, options.any_base);
+  if (const std::string why = misfit(change, *found.tensor); !why.empty()) {
+    throw lorma::FormatError(why);
   }
-  // The portable form: one rank, scale 1, so that no pattern has to be understood.
-  for (LoraLayer& layer : lora.layers) {
-    const Index r = layer.A.rows();
-    layer.A.conservativeResize(widest, Eigen::NoChange);
-    layer.B.conservativeResize(Eigen::NoChange, widest);
-    layer.A.bottomRows(widest - r).setZero();
-    layer.B.rightCols(widest - r).setZero();
-    layer.alpha = static_cast<double>(widest);
-    layer.scale = 1.0;
+  LoraLayer result;
+  result.module = lorma::peft_module(change.tensor);
+  const auto outputs = static_cast<Index>(found.tensor->shape[change.is_turned() ? 1 : 0]);
+  const auto inputs = static_cast<Index>(found.tensor->shape[change.is_turned() ? 0 : 1]);
+  result.B.resize(outputs, 0);
+  result.A.resize(0, inputs);
+  for (const LormaLayer& layer : change.multiply) {
+    const Additive part =
+        with_base_weight(*found.file, *found.tensor, change.layout, layer.outputs,
+                         [&](const auto& W0) { return additive(layer, W0, options); });
+    const Index before = result.A.rows();
+    const Index r = part.A.rows();
+    result.B.conservativeResize(Eigen::NoChange, before + r);
+    result.B.rightCols(r).setZero();
+    result.B.block(layer.outputs.first, before, part.B.rows(), r) = part.B.cast<float>();
+    result.A.conservativeResize(before + r, Eigen::NoChange);
+    result.A.bottomRows(r) = part.A.cast<float>();
+    made.layers.push_back({layer.key(), r, part.residual});
   }
-  lorma::write_peft_lora(options.out, lora);
-  return report;
+  return result;
 }
 
-std::vector<ConvertedLayer> to_lorma(const ConvertOptions& options, const Checkpoint& base) {
+MadeAdapter to_lora(const ConvertOptions& options, const Checkpoint& base) {
+  if (!is_lorma_adapter(options.adapter)) {
+    throw lorma::FormatError(lorma::detail::in_quotes(options.adapter.string(), 1024) +
+                             ": expected a LoRMA adapter to make LoRA of, got another peft_type");
+  }
+  const std::vector<Change> changes = read_changes(options.adapter);
+  for (const Change& change : changes) {
+    if (change.layout == changes.front().layout) continue;
+    throw lorma::FormatError(
+        "PEFT has one 'fan_in_fan_out' an adapter: expected one layout for all weights, got both");
+  }
+  MadeAdapter made;
+  lorma::PeftLora lora;
+  lora.base_model = lorma::read_lorma_adapter(options.adapter).base_model;
+  lora.fan_in_fan_out = !changes.empty() && changes.front().is_turned();
+  Progress progress(options.progress, static_cast<double>(changes.size()));
+  for (const Change& change : changes) {
+    lora.layers.push_back(additive(change, base, options, made));
+    progress.done(1.0, change.tensor);
+  }
+  lorma::make_portable(lora);
+  if (!options.dry_run) {
+    const Writing writing;
+    lorma::write_peft_lora(options.out, lora);
+  }
+  return made;
+}
+
+MadeAdapter to_lorma(const ConvertOptions& options, const Checkpoint& base) {
   const lorma::PeftLora from = lorma::read_peft_lora(options.adapter);
   lorma::LormaAdapter adapter;
   adapter.base_model = from.base_model;
-  std::vector<ConvertedLayer> report;
+  MadeAdapter made;
+  Progress progress(options.progress, static_cast<double>(from.layers.size()));
   for (const LoraLayer& layer : from.layers) {
-    LormaLayer made;
-    made.weight = layer.module + ".weight";
-    made.side = options.side;
-    made.layout = from.fan_in_fan_out ? WeightLayout::in_out : WeightLayout::out_in;
-    const BaseWeight weight = base_weight(base, made.weight, made.layout);
+    LormaLayer result;
+    result.weight = layer.module + ".weight";
+    result.side = options.side;
+    result.layout = from.fan_in_fan_out ? WeightLayout::in_out : WeightLayout::out_in;
+    const Checkpoint::Found found = find_weight(base, result.weight);
     const Matrix<double> B = layer.scale * layer.B.cast<double>();
     const Matrix<double> A = layer.A.cast<double>();
-    const auto factors = options.side == "Pre"
-                             ? lorma::to_multiplicative<lorma::Pre>(B, A, weight.W0)
-                             : lorma::to_multiplicative<lorma::Post>(B, A, weight.W0);
-    made.B = factors.B.cast<float>();
-    made.A = factors.A.cast<float>();
-    made.alpha = static_cast<double>(A.rows());
-    made.fingerprint = weight.fingerprint;
-    report.push_back({made.weight, A.rows(), factors.residual});
-    adapter.layers.push_back(std::move(made));
+    const auto factors =
+        with_base_weight(*found.file, *found.tensor, result.layout, {}, [&](const auto& W0) {
+          return options.side == "Pre" ? lorma::to_multiplicative<lorma::Pre>(B, A, W0)
+                                       : lorma::to_multiplicative<lorma::Post>(B, A, W0);
+        });
+    result.B = factors.B.cast<float>();
+    result.A = factors.A.cast<float>();
+    result.alpha = static_cast<double>(A.rows());
+    result.fingerprint = lorma::fingerprint(*found.tensor);
+    made.layers.push_back({result.weight, A.rows(), factors.residual});
+    adapter.layers.push_back(std::move(result));
+    progress.done(1.0, layer.module);
   }
-  lorma::write_lorma_adapter(options.out, adapter);
-  return report;
+  if (!options.dry_run) {
+    const Writing writing;
+    lorma::write_lorma_adapter(options.out, adapter);
+  }
+  return made;
 }
 
 }  // namespace
 
-std::vector<ConvertedLayer> convert(const ConvertOptions& options) {
-  if (std::filesystem::exists(options.out)) {
-    throw lorma::Error(lorma::detail::in_quotes(options.out.string(), 1024) +
-                       ": expected an output that does not exist");
-  }
+MadeAdapter convert(const ConvertOptions& options) {
+  require_absent(options.out);
   const Checkpoint base(options.base);
   return options.to == "lora" ? to_lora(options, base) : to_lorma(options, base);
 }

@@ -4,10 +4,7 @@
 
 /// `lorma convert`: between LoRMA adapters and PEFT's LoRA adapters, over the base of both.
 
-#include <cstdint>
-#include <filesystem>
-#include <string>
-#include <vector>
+#include "made_layers.hpp"
 
 namespace lorma_tool {
 
@@ -17,18 +14,17 @@ struct ConvertOptions {
   std::filesystem::path out;  ///< a directory that does not exist
   std::string to;             ///< "lora" or "lorma"
   std::string side = "Pre";   ///< of the LoRMA+ adapter to be made
-  std::int64_t rank = 0;      ///< of a truncated change; 0: the adapter's own
+  std::int64_t rank = 0;      ///< at most, of a truncated change; 0: the adapter's own
+  double energy = 1.0;        ///< share of the squared change that is enough; `rank` 0: any rank
+  bool any_base = false;      ///< take a base whose fingerprint is another
+  bool dry_run = false;       ///< compute and report, write nothing
+  bool progress = true;       ///< on stderr
 };
 
-struct ConvertedLayer {
-  std::string weight;
-  std::int64_t rank = 0;
-  double residual = 0.0;  ///< of the change, relative; 0: exact
-};
-
-/// LoRMA+ becomes LoRA exactly; LoRMA_pi and None by the best approximation of their change at a
-/// rank; LoRA becomes LoRMA+ as far as the weight allows. Throws lorma::Error.
-std::vector<ConvertedLayer> convert(const ConvertOptions& options);
+/// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the
+/// best approximation of their change; slices of one weight become one LoRA layer of the sum of
+/// their ranks. LoRA becomes LoRMA+ as far as the weight allows. Throws lorma::Error.
+MadeAdapter convert(const ConvertOptions& options);
 
 }  // namespace lorma_tool
 

@@ -12,6 +12,7 @@
 
 #include "checkpoint.hpp"
 #include "progress.hpp"
+#include "stored_weight.hpp"
 
 #ifdef __GNUC__
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS

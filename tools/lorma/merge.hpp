@@ -6,24 +6,17 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <lorma/core/error.hpp>
 #include <string>
 #include <vector>
 
 namespace lorma_tool {
-
-/// Thrown when the user asked to stop; nothing was left behind.
-class Interrupted : public lorma::Error {
-  using Error::Error;
-};
-/// Asks running verbs to stop; may be called from a signal handler.
-void request_stop() noexcept;
 
 struct MergeOptions {
   std::filesystem::path base;     ///< file, index or directory (checkpoint.hpp)
   std::filesystem::path adapter;  ///< directory of a LoRMA or PEFT LoRA adapter
   std::filesystem::path out;      ///< a file for a file, else a directory that does not exist
   bool unmerge = false;
+  double strength = 1.0;     ///< t of (1 - t) W0 + t W
   bool in_double = false;    ///< compute in double; F64 weights always are
   bool check_first = false;  ///< look for NaN and infinity in all results before any is written
   bool any_base = false;     ///< take a base whose fingerprint is another
@@ -42,15 +35,16 @@ struct MergedTensor {
 
 struct MergeReport {
   std::vector<MergedTensor> tensors;
-  std::uint64_t copied = 0;  ///< tensors that are as they were
-  std::uint64_t bytes = 0;   ///< of all files written
+  std::uint64_t copied = 0;           ///< tensors that are as they were
+  std::uint64_t bytes = 0;            ///< of all tensors written
+  std::vector<std::string> left_out;  ///< files of the model that are not in the output, and why
   double seconds = 0.0;
 };
 
-/// One tensor at a time: memory of the largest adapted weight in the compute type, the factors and
-/// a few pages. Each weight is computed in float (or double) and rounded once to its own type.
-/// Throws lorma::Error, with all tensors that are missing or misshaped in one message; the output
-/// is then absent and the input whole.
+/// One weight is written while the next one is computed: memory of two adapted weights in the
+/// compute type and in their own, the factors and a few pages. Each weight is computed in float (or
+/// double) and rounded once to its own type. Throws lorma::Error, with all tensors that are missing
+/// or misshaped in one message; the output is then absent and the input whole.
 MergeReport merge(const MergeOptions& options);
 
 std::string to_json(const MergeReport& report);

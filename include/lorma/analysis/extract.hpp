@@ -13,35 +13,47 @@
 
 namespace lorma::inline LORMA_ABI::analysis {
 
+/// What multipliers can do with a weight (Theorem 1, Corollary 1.1).
+struct Reach {
+  Index base_rank = 0;  ///< numerical rank of W0
+  /// Every W can be reached: W0 has full column rank (Pre) or full row rank (Post).
+  bool reaches_all = false;
+  /// The part of W - W0 outside the span of W0, relative to ||W - W0||_F: no rank goes below.
+  double unreachable = 0.0;
+};
+
 /// Factors of the LoRMA+ adapter of rank r, scale 1, whose merged weight is nearest to W:
 /// the minimum of ||(I + B A) W0 - W||_F (Pre) or ||W0 (I + B A) - W||_F (Post) over all B, A.
-struct ExtractedFactors {
-  Matrix<double> B;       ///< n x r
-  Matrix<double> A;       ///< r x n
-  double residual = 0.0;  ///< of the merged weight against W, relative to ||W - W0||_F
-  /// Relative residual that no rank could go below: the part of W - W0 outside the span of W0.
-  double unreachable = 0.0;
+struct ExtractedFactors : Reach {
+  Matrix<double> B;          ///< n x r
+  Matrix<double> A;          ///< r x n
+  double residual = 0.0;     ///< of the merged weight against W, relative to ||W - W0||_F
   Eigen::VectorXd spectrum;  ///< leading singular values of the reachable change, descending
-  Index base_rank = 0;       ///< numerical rank of W0
-  /// Every W can be reached (Theorem 1): W0 has full column rank (Pre) or full row rank (Post).
-  bool reaches_all = false;
 };
 
 namespace detail {
 
-/// (I + B A) W0 for W0 of `inverse` and the change D = W - W0.
+/// The part of D = W - W0 that some X W0 is, for the W0 of `inverse`.
+template <typename Real>
+Matrix<Real> reachable_part(const PseudoInverse<Real>& inverse, const Matrix<Real>& change,
+                            Reach& reach) {
+  reach.base_rank = inverse.rank();
+  reach.reaches_all = inverse.has_full_column_rank();
+  if (reach.reaches_all) return change;
+  const Matrix<Real> inside = inverse.project(change);
+  const double size = change.stableNorm();
+  reach.unreachable = size > 0.0 ? (change - inside).stableNorm() / size : 0.0;
+  return inside;
+}
+
+/// (I + B A) W0 for the W0 of `inverse` and D = W - W0.
 template <typename Real>
 ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<Real>& change,
                               const Truncation& wanted) {
   // ||X W0 - D||^2 = ||X W0 - D'||^2 + ||D - D'||^2 with D' = D W0^+ W0, and every matrix whose
   // rows lie in the span of W0's is some X W0: the best one of rank r is the truncated SVD of D'.
   ExtractedFactors result;
-  result.base_rank = inverse.rank();
-  result.reaches_all = inverse.has_full_column_rank();
-  const double size = change.stableNorm();
-  const Matrix<Real> reachable = inverse.project(change);
-  result.unreachable =
-      size > 0.0 && !result.reaches_all ? (change - reachable).stableNorm() / size : 0.0;
+  const Matrix<Real> reachable = reachable_part(inverse, change, result);
   // What is asked for is a share of the whole change.
   const double inside = std::sqrt(std::max(0.0, 1.0 - result.unreachable * result.unreachable));
   Truncation within = wanted;
@@ -61,6 +73,22 @@ ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<R
 }
 
 }  // namespace detail
+
+/// What multipliers can do towards W, without factors. Cost: that of PseudoInverse. Throws
+/// ShapeError, NonFinite.
+template <typename Side = Pre, typename D0, typename D1>
+Reach reach(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W) {
+  detail::check_same_size("reach", W0, W);
+  const Matrix<double> change = detail::finite_copy("reach", W) - detail::finite_copy("reach", W0);
+  Reach result;
+  if constexpr (std::is_same_v<Side, Pre>) {
+    detail::reachable_part(PseudoInverse<>("reach", W0), change, result);
+  } else {
+    detail::reachable_part<double>(PseudoInverse<>("reach", W0.transpose()), change.transpose(),
+                                   result);
+  }
+  return result;
+}
 
 /// The rank is what the truncation asks for of ||W - W0||, or all that rounding does not explain
 /// where that cannot be had; at least 1, with factors of zero where nothing changed. Cost: that of

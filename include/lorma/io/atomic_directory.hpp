@@ -67,10 +67,14 @@ class AtomicDirectory {
   /// Where its files are to be written until commit().
   const std::filesystem::path& path() const { return temporary_; }
 
-  /// Copies a file into it, under its own name.
-  void copy(const std::filesystem::path& file) const {
+  /// Copies a file into it. `name` may lie in folders within, which are made; empty: its own name.
+  void copy(const std::filesystem::path& file, const std::filesystem::path& name = {}) const {
+    const std::filesystem::path target = temporary_ / (name.empty() ? file.filename() : name);
+    std::error_code error;
+    std::filesystem::create_directories(target.parent_path(), error);
+    if (error) detail::throw_io_error("AtomicDirectory", "create", final_ / name, error.value());
     const MemoryMap from(file);
-    AtomicFile to(temporary_ / file.filename());
+    AtomicFile to(target);
     constexpr std::size_t piece = std::size_t(4) << 20;
     for (std::size_t at = 0; at < from.bytes().size(); at += piece) {
       const auto part = from.bytes().subspan(at, std::min(piece, from.bytes().size() - at));

@@ -156,16 +156,10 @@ inline void write_json(const std::filesystem::path& file, const nlohmann::ordere
   out.commit();
 }
 
-/// One message for all problems found, the first twenty in words.
+/// Refuses the file for all problems found, if there are any.
 inline void throw_problems(const std::filesystem::path& file,
                            const std::vector<std::string>& problems) {
-  if (problems.empty()) return;
-  std::string text;
-  for (std::size_t i = 0; i < problems.size() && i < 20; ++i) {
-    text += (i == 0 ? "" : "; ") + problems[i];
-  }
-  if (problems.size() > 20) text += "; and " + std::to_string(problems.size() - 20) + " more";
-  json_error(file, text);
+  if (!problems.empty()) json_error(file, listed(problems));
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

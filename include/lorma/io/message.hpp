@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "lorma/core/error.hpp"
 
@@ -73,6 +74,16 @@ inline std::string escaped(std::string_view text, std::size_t limit = 160) {
 /// The same between single quotes.
 inline std::string in_quotes(std::string_view text, std::size_t limit = 160) {
   return '\'' + escaped(text, limit) + '\'';
+}
+
+/// One line for all problems found, the first twenty in words.
+inline std::string listed(const std::vector<std::string>& problems) {
+  std::string text;
+  for (std::size_t i = 0; i < problems.size() && i < 20; ++i) {
+    text += (i == 0 ? "" : "; ") + problems[i];
+  }
+  if (problems.size() > 20) text += "; and " + std::to_string(problems.size() - 20) + " more";
+  return text;
 }
 
 /// Throws Error "lorma::<function>: cannot <action> '<path>': <the system's words>".

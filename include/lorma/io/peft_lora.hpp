@@ -146,6 +146,39 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
   return lora;
 }
 
+/// The module that PEFT adapts for a weight: its name without ".weight". Throws FormatError for
+/// names that do not end so.
+inline std::string peft_module(const std::string& weight) {
+  constexpr std::string_view suffix = ".weight";
+  if (weight.size() > suffix.size() && weight.ends_with(suffix)) {
+    return weight.substr(0, weight.size() - suffix.size());
+  }
+  throw FormatError(
+      "lorma::peft_module: PEFT adapts modules: expected a weight whose name ends in "
+      "'.weight', got " +
+      detail::in_quotes(weight));
+}
+
+/// The form that asks least of who loads it: one rank for all layers, smaller ones filled with
+/// zeros, and alpha = r with the scale in B, so that no pattern has to be understood.
+inline void make_portable(PeftLora& lora) {
+  Index widest = 1;
+  for (const LoraLayer& layer : lora.layers) widest = std::max(widest, layer.A.rows());
+  lora.use_rslora = false;
+  for (LoraLayer& layer : lora.layers) {
+    const Index r = layer.A.rows();
+    if (layer.scale != 1.0) {
+      layer.B = (layer.scale * layer.B.cast<double>()).cast<float>();
+    }
+    layer.A.conservativeResize(widest, Eigen::NoChange);
+    layer.B.conservativeResize(Eigen::NoChange, widest);
+    layer.A.bottomRows(widest - r).setZero();
+    layer.B.rightCols(widest - r).setZero();
+    layer.alpha = static_cast<double>(widest);
+    layer.scale = 1.0;
+  }
+}
+
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
 /// become `r` and `lora_alpha`, others patterns. Throws ShapeError if B and A of a layer do not
 /// fit, FormatError for a module named twice.

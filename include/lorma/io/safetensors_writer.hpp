@@ -188,6 +188,16 @@ inline std::string safetensors_header(const std::vector<const TensorSource*>& te
 
 }  // namespace detail
 
+/// The order in which write_safetensors asks for tensors: wide types first, then by name.
+inline std::vector<const TensorSource*> writing_order(const std::vector<TensorSource>& tensors) {
+  std::vector<const TensorSource*> order;
+  for (const TensorSource& source : tensors) order.push_back(&source);
+  std::sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
+    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
+  });
+  return order;
+}
+
 /// Writes `tensors` (in any order) and `metadata` to `path`. Throws FormatError before anything is
 /// written if a name is given twice, is "__metadata__" or no UTF-8, or a size is none of the
 /// format; ShapeError if a source yields other than its number of bytes; Error with the system's
@@ -196,7 +206,6 @@ inline void write_safetensors(const std::filesystem::path& path,
                               const std::vector<TensorSource>& tensors,
                               const std::map<std::string, std::string>& metadata = {}) {
   std::set<std::string_view> names;
-  std::vector<const TensorSource*> order;
   for (const TensorSource& source : tensors) {
     if (source.name == detail::safetensors_metadata_key) {
       detail::write_error(&source.name, "expected a name other than that of the metadata");
@@ -204,11 +213,8 @@ inline void write_safetensors(const std::filesystem::path& path,
     if (!names.insert(source.name).second) {
       detail::write_error(&source.name, "expected every name once, got it twice");
     }
-    order.push_back(&source);
   }
-  std::sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
-    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
-  });
+  const std::vector<const TensorSource*> order = writing_order(tensors);
   const std::string header = detail::safetensors_header(order, metadata);
 
   AtomicFile file(path);

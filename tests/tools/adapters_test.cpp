@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// lorma convert, compose, resize, extract and diff: what they make merges to what it should.
+
+#include "adapters.hpp"
+#include "convert.hpp"
+#include "diff.hpp"
+#include "extract.hpp"
+#include "support.hpp"
+
+using namespace lorma_tests;
+
+namespace {
+
+lorma_tool::ConvertOptions conversion(const fs::path& adapter, const fs::path& base,
+                                      const fs::path& out, const char* to) {
+  lorma_tool::ConvertOptions options;
+  options.adapter = adapter;
+  options.base = base;
+  options.out = out;
+  options.to = to;
+  options.progress = false;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("LoRMA+ to LoRA and back; a merge of either is the same") {
+  const ScratchDirectory directory;
+  const Matrix<float> one = weight<float>(12, 8, 1);
+  const Matrix<float> two = weight<float>(9, 9, 2);
+  const fs::path base = directory.path() / "base.safetensors";
+  lorma::write_safetensors(
+      base, {TensorSource::copy("m.one.weight", one), TensorSource::copy("m.two.weight", two)});
+  LormaAdapter adapter;
+  adapter.layers = {layer("m.one.weight", 12, 2, "Identity", "Pre"),
+                    layer("m.two.weight", 9, 3, "Identity", "Post")};
+  write_lorma_adapter(directory.path() / "adapter", adapter);
+  auto options = conversion(directory.path() / "adapter", base, directory.path() / "lora", "lora");
+  for (const auto& l : lorma_tool::convert(options).layers) CHECK(l.residual == 0.0);
+  const auto lora = lorma::read_peft_lora(options.out);
+  REQUIRE(lora.layers.size() == 2);
+  CHECK(lora.layers[0].A.rows() == 3);  // one rank, alpha = r
+  CHECK(lora.layers[0].scale == 1.0);
+  const fs::path a = directory.path() / "a.safetensors";
+  const fs::path b = directory.path() / "b.safetensors";
+  const fs::path c = directory.path() / "c.safetensors";
+  run(base, directory.path() / "adapter", a);
+  run(base, directory.path() / "lora", b);
+  options.adapter = directory.path() / "lora";
+  options.out = directory.path() / "back";
+  options.to = "lorma";
+  for (const auto& l : lorma_tool::convert(options).layers) CHECK(l.residual <= 1e-5);
+  run(base, directory.path() / "back", c);
+  for (const char* name : {"m.one.weight", "m.two.weight"}) {
+    const auto matrix = [name](const fs::path& p) {
+      return lorma::SafetensorsFile(p).matrix<double>(name);
+    };
+    CHECK(distance(matrix(a), matrix(b)) <= 1e-5 * norm(matrix(a)));
+    CHECK(distance(matrix(a), matrix(c)) <= 1e-4 * norm(matrix(a)));
+  }
+}
+
+TEST_CASE("LoRMA_pi to LoRA: the best approximation of its change, exact at full rank") {
+  const ScratchDirectory directory;
+  const Matrix<float> W = weight<float>(10, 7, 1);
+  const fs::path base = directory.path() / "base.safetensors";
+  lorma::write_safetensors(base, {TensorSource::copy("w.weight", W)});
+  LormaAdapter adapter;
+  adapter.layers = {layer("w.weight", 10, 2, "CyclicPermutation", "Pre")};
+  write_lorma_adapter(directory.path() / "adapter", adapter);
+  const Matrix<double> change = expected(adapter.layers[0], W.cast<double>()) - W.cast<double>();
+  const Eigen::VectorXd sigma = Eigen::JacobiSVD<Matrix<double>>(change).singularValues();
+  for (const Index rank : {1, 3, 7}) {
+    auto options = conversion(directory.path() / "adapter", base,
+                              directory.path() / ("lora" + std::to_string(rank)), "lora");
+    options.rank = rank;
+    const auto report = lorma_tool::convert(options).layers;
+    const double optimum = sigma.tail(7 - rank).norm() / sigma.norm();
+    CHECK(report[0].residual == doctest::Approx(optimum).epsilon(1e-6));
+    const auto lora = lorma::read_peft_lora(options.out).layers[0];
+    CHECK(distance(lora.B.cast<double>() * lora.A.cast<double>(), change) <=
+          (optimum + 1e-5) * change.norm());
+  }
+}
+
+TEST_CASE("merged in sequence equals merged composition; resized and weakened adapters") {
+  const ScratchDirectory directory;
+  const fs::path base = directory.path() / "base.safetensors";
+  const Matrix<float> W = weight<float>(8, 8, 1);
+  lorma::write_safetensors(base, {TensorSource::copy("p", W), TensorSource::copy("q", W),
+                                  TensorSource::copy("only", W)});
+  LormaAdapter one;
+  one.layers = {layer("p", 8, 2, "Identity", "Pre"), layer("q", 8, 2, "Identity", "Post"),
+                layer("only", 8, 2, "CyclicPermutation", "Pre")};
+  LormaAdapter two = one;
+  two.layers.pop_back();
+  for (LormaLayer& l : two.layers) l.B.reverseInPlace();
+  const fs::path p = directory.path();
+  write_lorma_adapter(p / "one", one);
+  write_lorma_adapter(p / "two", two);
+  const auto compose = [&](const char* a, const char* b, const char* out) {
+    return lorma_tool::compose({p / a, p / b, p / out}).layers;
+  };
+  CHECK(compose("one", "two", "both").size() == 3);
+  run(base, p / "one", p / "a.safetensors");
+  run(p / "a.safetensors", p / "two", p / "b.safetensors");
+  run(base, p / "both", p / "c.safetensors");
+  for (const char* name : {"p", "q", "only"}) {
+    CHECK(distance(matrix(p / "b.safetensors", name), matrix(p / "c.safetensors", name)) <=
+          1e-5 * norm(W));
+  }
+  CHECK_THROWS_AS(compose("one", "one", "no"), lorma::Error);    // of "only"
+  CHECK_THROWS_AS(compose("one", "two", "both"), lorma::Error);  // exists
+  CHECK_FALSE(fs::exists(p / "no"));
+
+  // Two and two make four, and one of the same twice is no more than two.
+  CHECK(compose("two", "two", "twice")[0].rank == 4);
+  for (const auto& l : lorma_tool::resize({p / "twice", p / "small", 0, 1.0 - 1e-10}).layers) {
+    CHECK(l.rank == 2);
+    CHECK(l.residual <= 1e-5);
+  }
+  lorma_tool::resize({p / "two", p / "weak", 2, 1.0, 0.0});
+  run(base, p / "weak", p / "d.safetensors");
+  CHECK(matrix(p / "d.safetensors", "p") == W.cast<double>());
+}
+
+TEST_CASE("what extract finds merges to the tuned checkpoint; diff sees what changed") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> square = weight<float>(9, 9, 1);
+  const Matrix<float> wide = weight<float>(5, 9, 2);
+  const Matrix<float> words = weight<float>(20, 9, 3);
+  const Eigen::VectorXf bias = Eigen::VectorXf::Ones(9);
+  const Matrix<float> change = weight<float>(9, 2, 4) * weight<float>(2, 9, 5);
+  const Matrix<float> tuned = square + change;
+  const Matrix<float> tuned_wide = wide + weight<float>(5, 9, 6);
+  const Matrix<float> tuned_words = words + words;
+  const Eigen::VectorXf tuned_bias = 2.0F * bias;
+  lorma::write_safetensors(
+      p / "base.safetensors",
+      {TensorSource::copy("square", square), TensorSource::copy("wide", wide),
+       TensorSource::copy("same", wide), TensorSource::copy("word_embeddings", words),
+       TensorSource::copy("bias", bias)});
+  lorma::write_safetensors(
+      p / "tuned.safetensors",
+      {TensorSource::copy("square", tuned), TensorSource::copy("wide", tuned_wide),
+       TensorSource::copy("same", wide), TensorSource::copy("word_embeddings", tuned_words),
+       TensorSource::copy("bias", tuned_bias), TensorSource::copy("new", wide)});
+  lorma_tool::ExtractOptions options;
+  options.base = p / "base.safetensors";
+  options.tuned = p / "tuned.safetensors";
+  options.out = p / "adapter";
+  options.rank = 6;
+  options.tolerance = 1e-5;
+  options.progress = false;
+  const auto found = lorma_tool::extract(options);
+  REQUIRE(found.layers.size() == 2);
+  CHECK(found.left_alone.size() == 2);  // the embedding and the bias
+  const bool first = found.layers[0].name == "square";
+  const auto& of_square = found.layers[first ? 0 : 1];
+  const auto& of_wide = found.layers[first ? 1 : 0];
+  CHECK(of_square.rank == 2);
+  CHECK(of_square.unreachable <= 1e-6);
+  CHECK(of_square.residual <= 1e-5);
+  CHECK(of_wide.unreachable > 0.1);  // 5 rows do not span 9 columns
+  CHECK(of_square.base_rank == 9);
+  CHECK(of_wide.base_rank == 5);
+  CHECK(of_wide.needed_rank == 9);
+  CHECK(of_wide.verdict().find("5 of 9") != std::string::npos);
+  run(p / "base.safetensors", p / "adapter", p / "merged.safetensors");
+  const lorma::SafetensorsFile merged(p / "merged.safetensors");
+  CHECK(distance(merged.matrix<double>("square"), tuned) <= 1e-4 * norm(tuned));
+  CHECK(distance(merged.matrix<double>("wide"), tuned_wide) ==
+        doctest::Approx(of_wide.residual * (tuned_wide - wide).norm()).epsilon(1e-3));
+
+  // The additive adapter of the same change reaches all of it, and needs a name that PEFT knows.
+  options.to = "lora";
+  options.out = p / "lora";
+  CHECK_THROWS_AS(lorma_tool::extract(options), lorma::FormatError);
+
+  const auto differences =
+      lorma_tool::diff(p / "base.safetensors", p / "tuned.safetensors", true, false);
+  CHECK(differences.size() == 5);
+  for (const auto& d : differences) {
+    if (d.name == "new") CHECK(d.only_in_one);
+    if (d.name == "square") {
+      CHECK(d.relative == doctest::Approx(change.norm() / square.norm()).epsilon(1e-5));
+      CHECK(d.spectrum.size() == 9);
+    }
+    if (d.name == "bias") CHECK(d.relative == doctest::Approx(1.0));
+    if (d.name == "wide") CHECK(d.rank == 5);
+  }
+  CHECK(lorma_tool::diff(p / "base.safetensors", p / "base.safetensors", true, false).empty());
+}
+
+TEST_CASE("extract: LoRA, slices of fused weights, Conv1D, every rank and none") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> W0 = weight<float>(7, 12, 1);  // in x out
+  const Matrix<float> W = W0 + weight<float>(7, 12, 2);
+  lorma::write_safetensors(p / "base.safetensors", {TensorSource::copy("attn.weight", W0)});
+  lorma::write_safetensors(p / "tuned.safetensors", {TensorSource::copy("attn.weight", W)});
+  lorma_tool::ExtractOptions options;
+  options.base = p / "base.safetensors";
+  options.tuned = p / "tuned.safetensors";
+  options.in_out = true;
+  options.progress = false;
+  const auto check = [&](const char* out, const char* to, const char* fused, std::size_t layers) {
+    options.out = p / out;
+    options.to = to;
+    options.fused = fused;
+    const auto made = lorma_tool::extract(options);
+    CHECK(made.layers.size() == layers);
+    double missed = 0.0;
+    for (const auto& line : made.layers) missed = std::max(missed, line.residual);
+    const fs::path merged = p / (std::string(out) + ".safetensors");
+    run(p / "base.safetensors", options.out, merged);
+    CHECK(distance(matrix(merged, "attn.weight"), W) <= (missed + 1e-4) * norm(W - W0));
+    return missed;
+  };
+  CHECK(check("lora", "lora", "", 1) <= 1e-6);       // rank 16: all of it
+  CHECK(check("lorma", "lorma", "", 1) <= 1e-5);     // 12 outputs from 7 inputs: full column rank
+  CHECK(check("fused", "lorma", "attn", 3) > 1e-2);  // 4 outputs from 7 inputs do not span
+  options.side = "Post";
+  CHECK(check("post", "lorma", "attn", 3) <= 1e-5);
+  options.tolerance = 0.5;
+  CHECK(check("half", "lora", "", 1) <= 0.5);
+  options.slices = 5;
+  options.fused = "attn";
+  options.out = p / "no";
+  options.to = "lorma";
+  CHECK_THROWS_AS(lorma_tool::extract(options), lorma::Error);
+  options.fused = "(";
+  CHECK_THROWS_AS(lorma_tool::extract(options), lorma::Error);
+  // Nothing changed: an adapter without layers.
+  options.fused = "";
+  options.tuned = options.base;
+  options.out = p / "nothing";
+  CHECK(lorma_tool::extract(options).layers.empty());
+  run(p / "base.safetensors", p / "nothing", p / "same.safetensors");
+  CHECK(content(p / "same.safetensors") == content(p / "base.safetensors"));
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "stop.hpp"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+
+namespace lorma_tool {
+namespace {
+
+std::atomic<bool> writing = false;
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+extern "C" void on_signal(int) {
+  stop_requested = true;
+  if (writing) return;
+  constexpr char text[] = "\nlorma: stopped; nothing was written\n";
+  static_cast<void>(!::write(STDERR_FILENO, text, sizeof text - 1));
+  ::_exit(stopped_code);
+}
+
+}  // namespace
+
+Writing::Writing() noexcept {
+  stop_requested = false;
+  writing = true;
+}
+Writing::~Writing() {
+  writing = false;
+}
+
+void check_stop() {
+  if (stop_requested) throw Interrupted("stopped; nothing was written");
+}
+
+void request_stop() noexcept {
+  stop_requested = true;
+}
+
+void handle_signals() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+}  // namespace lorma_tool

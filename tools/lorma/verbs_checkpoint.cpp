@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs over checkpoints: inspect, diff, merge, unmerge.
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <lorma/core/error.hpp>
+#include <memory>
+
+#include "diff.hpp"
+#include "inspect.hpp"
+#include "merge.hpp"
+#include "verbs.hpp"
+
+namespace lorma_tool {
+namespace {
+
+void write(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    std::cout << text;
+    return;
+  }
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) throw lorma::Error("cannot write '" + path + "'");
+}
+
+void print(const MergeReport& report, const MergeOptions& options) {
+  const char* verb = options.unmerge ? "unmerged" : "merged";
+  const double megabytes = static_cast<double>(report.bytes) / 1e6;
+  std::ostringstream text;
+  text << (options.dry_run ? "would have " : "") << verb << ' ' << report.tensors.size()
+       << " weights, " << report.copied << " tensors copied, " << std::fixed << std::setprecision(1)
+       << megabytes << " MB";
+  if (!options.dry_run) {
+    text << " in " << report.seconds << " s (" << std::setprecision(0) << megabytes / report.seconds
+         << " MB/s)";
+  }
+  std::cout << text.str() << '\n';
+}
+
+void add_merge(CLI::App& app, const char* name, const char* description, bool unmerge) {
+  struct State {
+    MergeOptions options;
+    bool json = false;
+    bool quiet = false;
+  };
+  const auto state = std::make_shared<State>();
+  MergeOptions& o = state->options;
+  o.unmerge = unmerge;
+  CLI::App* verb = app.add_subcommand(name, description);
+  verb->add_option("base", o.base,
+                   "a safetensors file, an index (.json), or a directory with either")
+      ->required();
+  verb->add_option("adapter", o.adapter, "directory of a LoRMA or a PEFT LoRA adapter")->required();
+  verb->add_option("-o,--out", o.out, "a file for a file, else a new directory")->required();
+  verb->add_option("--strength", o.strength, "t of (1 - t) W0 + t W")->capture_default_str();
+  verb->add_flag("--double", o.in_double, "compute in double, round once");
+  verb->add_flag("--safe", o.check_first,
+                 "look for NaN and infinity in every result before anything is written");
+  if (!unmerge) verb->add_flag("--any-base", o.any_base, "take a base with another fingerprint");
+  verb->add_flag("--dry-run", o.dry_run, "check and report, write nothing");
+  verb->add_flag("--json", state->json, "report as JSON on stdout");
+  verb->add_flag("--quiet", state->quiet, "no progress and no remarks on stderr");
+  verb->footer(
+      "Exit code: 0 when done, 3 for wrong arguments or an input that is refused, 130 when "
+      "stopped\nby Ctrl-C. Unless it is 0, the output is absent and the input whole.");
+  verb->callback([state] {
+    state->options.progress = !state->quiet;
+    const MergeReport report = merge(state->options);
+    if (!state->quiet) {
+      for (const std::string& file : report.left_out) {
+        std::cerr << "lorma: left out, weights in another form: " << file << '\n';
+      }
+    }
+    if (state->json) {
+      std::cout << to_json(report);
+    } else {
+      print(report, state->options);
+    }
+  });
+}
+
+}  // namespace
+
+void add_merge(CLI::App& app) {
+  add_merge(app, "merge",
+            "Writes the checkpoint with the adapter merged into its weights.\n"
+            "Example: lorma merge model.safetensors adapter -o merged.safetensors",
+            false);
+  add_merge(app, "unmerge",
+            "Takes a merged adapter out again; refuses when no digit would survive.\n"
+            "Example: lorma unmerge merged.safetensors adapter -o model.safetensors",
+            true);
+}
+
+void add_inspect(CLI::App& app, int& exit_code) {
+  struct State {
+    InspectOptions options;
+    std::string json, csv, html;
+    bool quiet = false;
+  };
+  const auto state = std::make_shared<State>();
+  InspectOptions& o = state->options;
+  CLI::App* verb = app.add_subcommand(
+      "inspect",
+      "Rank, condition, stable and effective rank of every 2-D tensor of a checkpoint.\n"
+      "Example: lorma inspect model.safetensors --match 'attention' --html ranks.html");
+  verb->add_option("files", o.files, "safetensors files, or model.safetensors.index.json")
+      ->required();
+  verb->add_option("--match", o.match, "only tensors whose name has this regular expression");
+  verb->add_option("--threshold", o.threshold, "share of full rank that passes")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb->add_option("--threads", o.threads, "0: one a core")->capture_default_str();
+  verb->add_option("--json", state->json,
+                   "write JSON with all singular values to this file, - for stdout");
+  verb->add_option("--csv", state->csv, "write CSV to this file, - for stdout");
+  verb->add_option("--html", state->html,
+                   "write a page with sortable table and spectra to this file");
+  verb->add_flag("--quiet", state->quiet, "no progress on stderr");
+  verb->footer(
+      "Exit code: 0 when every matrix passes, 1 when one does not, 2 when a file or matrix\n"
+      "could not be read, 3 for wrong arguments, 130 when stopped by Ctrl-C.");
+  verb->callback([state, &exit_code] {
+    state->options.progress = !state->quiet;
+    const Inspection inspection = inspect(state->options);
+    for (const std::string& line : inspection.broken) std::cerr << "lorma: " << line << '\n';
+    if (state->json != "-" && state->csv != "-" && state->html != "-") {
+      print_table(std::cout, inspection);
+    }
+    if (!state->json.empty()) write(state->json, to_json(inspection));
+    if (!state->csv.empty()) write(state->csv, to_csv(inspection));
+    if (!state->html.empty()) write(state->html, to_html(inspection));
+    exit_code = inspection.exit_code();
+  });
+}
+
+void add_diff(CLI::App& app, int& exit_code) {
+  struct State {
+    std::filesystem::path a, b;
+    bool json = false;
+    bool quiet = false;
+  };
+  const auto state = std::make_shared<State>();
+  CLI::App* verb = app.add_subcommand(
+      "diff",
+      "Every tensor that differs: relative change, rank of the change, its spectrum.\n"
+      "Example: lorma diff base.safetensors tuned.safetensors --json > changes.json");
+  verb->add_option("a", state->a, "a checkpoint")->required();
+  verb->add_option("b", state->b, "another")->required();
+  verb->add_flag("--json", state->json, "JSON with spectra on stdout");
+  verb->add_flag("--quiet", state->quiet, "no progress on stderr");
+  verb->footer(
+      "Exit code: 0 when nothing differs, 1 when something does, 3 for wrong arguments or\n"
+      "an input that is refused, 130 when stopped by Ctrl-C.");
+  verb->callback([state, &exit_code] {
+    const auto differences = diff(state->a, state->b, state->json, !state->quiet);
+    if (state->json) {
+      std::cout << to_json(differences);
+    } else {
+      print(std::cout, differences);
+    }
+    exit_code = differences.empty() ? 0 : 1;
+  });
+}
+
+}  // namespace lorma_tool
