@@ -167,15 +167,20 @@ TEST_CASE_TEMPLATE("extract to a tolerance takes no rank more than needed", Side
     const Matrix<double> merged = std::is_same_v<Side, Pre> ? Matrix<double>(P * W0) : W0 * P;
     CHECK(distance(merged, W) / norm(change) == doctest::Approx(found.residual).epsilon(1e-6));
   }
-  // What lies outside the span of W0 counts against the tolerance.
+  // The tolerance is of what a multiplier can reach.
   Matrix<double> deficient = W0;
   deficient.row(0) = deficient.row(1);
   deficient.col(0) = deficient.col(1);
-  const auto found = extract<Side>(deficient, deficient + change, {.tolerance = 0.4});
+  const auto found = extract<Side>(deficient, deficient + change, {.tolerance = 0.1});
   CHECK_FALSE(found.reaches_all);
   CHECK(found.base_rank == n - 1);
   CHECK(found.unreachable > 0.0);
-  CHECK(found.residual <= 0.4);
+  CHECK(found.residual >= found.unreachable);
+  CHECK(found.residual <= std::hypot(found.unreachable, 0.1));
+  CHECK(found.B.cols() < 10);
+  const Reach same = reach<Side>(deficient, deficient + change);
+  CHECK(same.unreachable == doctest::Approx(found.unreachable));
+  CHECK(same.base_rank == n - 1);
   // Nothing changed: one rank of zeros, which any format can hold.
   const auto nothing = extract<Side>(W0, W0, {.energy = 0.9});
   CHECK(nothing.residual == 0.0);

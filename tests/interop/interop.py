@@ -97,6 +97,64 @@ def fingerprint_hash(data):
     return f"{g ^ g >> 32:016x}"
 
 
+def fused_and_turned(work):
+    """GPT-2: weights in x out, query, key and value in one; random weights, the real code."""
+    config = transformers.GPT2Config(n_layer=2, n_embd=48, n_head=4, vocab_size=100,
+                                     architectures=["GPT2Model"])
+    torch.manual_seed(3)
+    gpt = work / "gpt2"
+    transformers.GPT2Model(config).save_pretrained(gpt)
+    ids = torch.randint(0, 100, (2, 12), generator=torch.Generator().manual_seed(4))
+    layers, tensors = {}, {}
+    generator = torch.Generator().manual_seed(5)
+    for block in range(2):
+        weight = f"h.{block}.attn.c_attn.weight"
+        for first, side in ((0, "Pre"), (96, "Post")):  # the query's and the value's outputs
+            name = f"{weight}.{side}"
+            layers[name] = {"weight": weight, "outputs": [first, 48], "inflation": "Identity",
+                            "side": side, "n": 48, "rank": RANK, "alpha": 2.0 * RANK,
+                            "layout": "in_out"}
+            tensors[name + ".lorma_B"] = 0.2 * torch.randn(48, RANK, generator=generator)
+            tensors[name + ".lorma_A"] = 0.2 * torch.randn(RANK, 48, generator=generator)
+    (work / "gpt2-lorma").mkdir()
+    save_file(tensors, work / "gpt2-lorma" / "adapter_model.safetensors")
+    (work / "gpt2-lorma" / "adapter_config.json").write_text(json.dumps(
+        {"peft_type": "LORMA", "format_version": 1, "layers": layers}))
+    lorma("merge", gpt, work / "gpt2-lorma", "-o", work / "gpt2-merged", "--quiet")
+    lorma("convert", work / "gpt2-lorma", "--to", "lora", "--base", gpt, "-o", work / "gpt2-lora")
+    by_merge = run_model(work / "gpt2-merged", ids)
+    model = transformers.AutoModel.from_pretrained(gpt, attn_implementation="eager").eval()
+    adapted = peft.PeftModel.from_pretrained(model, work / "gpt2-lora").eval()
+    with torch.no_grad():
+        close("slices of GPT-2's fused Conv1D: peft's output equals the merged model's",
+              adapted(ids).last_hidden_state, by_merge)
+    check("the slices change the output",
+          float((run_model(gpt, ids) - by_merge).norm() / by_merge.norm()) > 1e-2)
+
+    model = transformers.AutoModel.from_pretrained(gpt, attn_implementation="eager")
+    trained = peft.get_peft_model(model, peft.LoraConfig(
+        r=RANK, lora_alpha=8, target_modules=["c_attn", "attn.c_proj"], fan_in_fan_out=True))
+    optimizer = torch.optim.Adam(trained.parameters(), 1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        trained(ids).last_hidden_state.square().sum().backward()
+        optimizer.step()
+    trained.eval().save_pretrained(work / "gpt2-trained")
+    with torch.no_grad():
+        want = trained(ids).last_hidden_state
+    lorma("merge", gpt, work / "gpt2-trained", "-o", work / "gpt2-ours", "--quiet")
+    close("an adapter that peft trained on Conv1D, merged by us", run_model(work / "gpt2-ours", ids),
+          want)
+    # What the merge did, found again from the two checkpoints.
+    lorma("extract", gpt, work / "gpt2-ours", "--to", "lora", "--in-out", "-r", RANK, "-o",
+          work / "gpt2-extracted", "--quiet")
+    model = transformers.AutoModel.from_pretrained(gpt, attn_implementation="eager").eval()
+    found = peft.PeftModel.from_pretrained(model, work / "gpt2-extracted").eval()
+    with torch.no_grad():
+        close("extracted from the merged checkpoint, loaded by peft", found(ids).last_hidden_state,
+              want)
+
+
 def main():
     ids = torch.randint(1000, 20000, (2, 16), generator=torch.Generator().manual_seed(2))
     base = load_file(WEIGHTS)
@@ -162,9 +220,12 @@ def main():
         want = f"F32 [384, 384] {fingerprint_hash(base[name].numpy().tobytes())}"
         check("a fingerprint is what the page says", layers[name]["fingerprint"] == want, want)
 
+        fused_and_turned(work)
+
         # Bit for bit, every type that PyTorch and the format share.
-        types = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64,
-                 torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
+        types = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn,
+                 torch.float8_e5m2, torch.complex64, torch.int64, torch.int32, torch.int16,
+                 torch.int8, torch.uint64, torch.uint32, torch.uint16, torch.uint8, torch.bool)
         tensors = {str(t): torch.randint(0, 2, (3, 5)).to(t) for t in types}
         tensors["w.weight"] = torch.randn(6, 5)
         save_file(tensors, work / "types.safetensors", {"some": "metadata"})
@@ -173,8 +234,9 @@ def main():
               "--quiet")
         out = load_file(work / "types-out.safetensors")
         check("every type passes bit for bit",
-              all(torch.equal(out[n], t) and out[n].dtype == t.dtype for n, t in tensors.items()
-                  if n != "w.weight"))
+              all(out[n].dtype == t.dtype and
+                  torch.equal(out[n].view(torch.uint8), t.view(torch.uint8))
+                  for n, t in tensors.items() if n != "w.weight"))
         a = (work / "types.safetensors").read_bytes()
         b = (work / "types-out.safetensors").read_bytes()
         length = int.from_bytes(a[:8], "little")

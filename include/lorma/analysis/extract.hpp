@@ -54,20 +54,12 @@ ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<R
   // rows lie in the span of W0's is some X W0: the best one of rank r is the truncated SVD of D'.
   ExtractedFactors result;
   const Matrix<Real> reachable = reachable_part(inverse, change, result);
-  // What is asked for is a share of the whole change.
-  const double inside = std::sqrt(std::max(0.0, 1.0 - result.unreachable * result.unreachable));
-  Truncation within = wanted;
-  within.energy = 1.0;
-  within.tolerance = 0.0;
-  if (const double allowed = wanted.allowed(); allowed > result.unreachable) {
-    within.tolerance =
-        std::sqrt(allowed * allowed - result.unreachable * result.unreachable) / inside;
-  }
-  const TruncatedSvd svd = truncated_svd(reachable, within);
+  const TruncatedSvd svd = truncated_svd(reachable, wanted);
   result.spectrum = svd.leading;
   const Eigen::VectorXd root = svd.sigma.cwiseSqrt();
   result.B = svd.U * root.asDiagonal();
   result.A = inverse.times(root.asDiagonal() * svd.V.transpose());
+  const double inside = std::sqrt(std::max(0.0, 1.0 - result.unreachable * result.unreachable));
   result.residual = std::hypot(result.unreachable, inside * svd.residual);
   return result;
 }
@@ -90,9 +82,9 @@ Reach reach(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W) {
   return result;
 }
 
-/// The rank is what the truncation asks for of ||W - W0||, or all that rounding does not explain
-/// where that cannot be had; at least 1, with factors of zero where nothing changed. Cost: that of
-/// PseudoInverse and of truncated_svd. Throws ShapeError, NonFinite.
+/// The rank is what the truncation asks for of the reachable part of W - W0; at least 1, with
+/// factors of zero where nothing changed. Cost: that of PseudoInverse and of truncated_svd. Throws
+/// ShapeError, NonFinite.
 template <typename Side = Pre, typename D0, typename D1>
 ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W,
                          const Truncation& wanted) {
