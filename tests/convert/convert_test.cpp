@@ -110,4 +110,21 @@ TEST_CASE("a change of rank is the best one") {
     CHECK(std::abs(result.dropped * norm(change) - best) <= 1e-12 * norm(change));
   }
   CHECK_THROWS_AS(with_rank(plus_factors(random_plus<Pre>(4, 2, 2).factors()), 0), ShapeError);
+  // Factors whose squares leave the range of double, none at all, and not numbers.
+  const auto f = plus_factors(random_plus<Pre>(6, 2, 2).factors());
+  const auto plain = with_rank(f, 1);
+  for (const double scale : {1e-170, 1e-100, 1e150}) {
+    const auto scaled = with_rank({scale * f.B, f.A / 3.0}, 1);
+    CHECK(scaled.dropped == doctest::Approx(plain.dropped));
+    CHECK(scaled.spectrum(0) == doctest::Approx(plain.spectrum(0) * (scale / 3.0)));
+    CHECK(distance(scaled.factors.B * scaled.factors.A / (scale / 3.0),
+                   plain.factors.B * plain.factors.A) <=
+          1e-12 * norm(plain.factors.B) * norm(plain.factors.A));
+  }
+  const auto none = with_rank({Matrix<double>(6, 0), Matrix<double>(0, 6)}, 2);
+  CHECK(none.factors.B.isZero());
+  CHECK(none.dropped == 0.0);
+  PlusFactors bad = f;
+  bad.A(0, 0) = std::nan("");
+  CHECK_THROWS_AS(with_rank(bad, 1), NonFinite);
 }

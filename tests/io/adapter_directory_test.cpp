@@ -75,7 +75,7 @@ TEST_CASE("a PEFT LoRA adapter comes back as it was written") {
   }
   const auto config = read_config(directory.path() / "lora");
   CHECK(config["r"] == 2);
-  CHECK(config["rank_pattern"] == nlohmann::json{{"b.dense", 3}});
+  CHECK(config["rank_pattern"] == nlohmann::json{{"^b\\.dense", 3}});
 }
 
 TEST_CASE("the scale of a layer: rslora, patterns that are names, ends of names, expressions") {
@@ -178,12 +178,15 @@ TEST_CASE("target_modules: names, ends of names, an expression, all; more or few
   };
   for (const nlohmann::json& targets :
        {nlohmann::json{"q", "v"}, nlohmann::json{"m.0.q", "0.v"}, nlohmann::json("all-linear"),
-        nlohmann::json(".*\\.(q|v)"), nlohmann::json(nullptr)}) {
+        nlohmann::json("ALL-Linear"), nlohmann::json(".*\\.(q|v)"), nlohmann::json(nullptr)}) {
     with(targets);
     CHECK(read_peft_lora(directory.path()).layers.size() == 2);
   }
+  // A list for many kinds of models is fine, a whole name without tensors is not.
   with({"q", "v", "gate"});
-  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'gate'"));
+  CHECK(read_peft_lora(directory.path()).unmatched == std::vector<std::string>{"gate"});
+  with({"q", "v", "m.1.q"});
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'m.1.q'"));
   for (const nlohmann::json& targets : {nlohmann::json{"q"}, nlohmann::json(".*q")}) {
     with(targets);
     CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "unexpected module 'm.0.v'"));
@@ -211,6 +214,45 @@ TEST_CASE("the first pattern in the order of the file counts; a dot is any chara
   CHECK(scale(R"("layer.1.q": 8)") == 4.0);
   CHECK(scale(R"("ayer.1.q": 8)") == 1.0);
   CHECK(scale(R"("m": 8, "layer.1": 8)") == 1.0);
+}
+
+TEST_CASE("patterns that are written mean one module alone") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("a.fc", 4, 4, 1, 1.0), lora_layer("b.fc", 4, 4, 1, 1.0),
+                 lora_layer("fc", 4, 4, 2, 4.0), lora_layer("l-1.(q", 4, 4, 1, 1.0),
+                 lora_layer("l.1.(q", 4, 4, 3, 9.0)};
+  write_peft_lora(directory.path(), lora);
+  const PeftLora back = read_peft_lora(directory.path());
+  REQUIRE(back.layers.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(back.layers[i].scale == lora.layers[i].scale);
+    CHECK(back.layers[i].A == lora.layers[i].A);
+  }
+  // One truth: a scale that alpha does not give is refused.
+  lora.layers[0].scale = 0.5;
+  CHECK_THROWS_AS(write_peft_lora(directory.path(), lora), FormatError);
+}
+
+TEST_CASE("expressions that Python and C++ read differently, or that take forever, are refused") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("m.l.1.q", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  const auto good = read_config(directory.path());
+  for (const char* key :
+       {R"(\Al.1.q)", R"(l.1.q\Z)", "l.[[:digit:]].q", "(?P<n>l).1.q", "(?i:L).1.q",
+        "(((a?){20}){20}){12}", "l.1.q{1}", R"((l)\1)", "\xc3\xa9+"}) {
+    CAPTURE(key);
+    auto config = good;
+    config["alpha_pattern"] = {{key, 4}};
+    write_config(directory.path(), config);
+    CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "alpha_pattern"));
+  }
+  auto config = good;
+  config["alpha_pattern"] = {{R"(l\.(?:\d+)\.[qv])", 4}};
+  write_config(directory.path(), config);
+  CHECK(read_peft_lora(directory.path()).layers[0].scale == 2.0);
 }
 
 TEST_CASE("one factor under two names is refused") {

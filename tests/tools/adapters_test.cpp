@@ -36,7 +36,7 @@ TEST_CASE("LoRMA+ to LoRA and back; a merge of either is the same") {
                     layer("m.two.weight", 9, 3, "Identity", "Post")};
   write_lorma_adapter(directory.path() / "adapter", adapter);
   auto options = conversion(directory.path() / "adapter", base, directory.path() / "lora", "lora");
-  for (const auto& l : lorma_tool::convert(options).layers) CHECK(l.residual == 0.0);
+  for (const auto& l : lorma_tool::convert(options).layers) CHECK(l.residual <= 0x1p-23);
   const auto lora = lorma::read_peft_lora(options.out);
   REQUIRE(lora.layers.size() == 2);
   CHECK(lora.layers[0].A.rows() == 3);  // one rank, alpha = r
@@ -81,6 +81,112 @@ TEST_CASE("LoRMA_pi to LoRA: the best approximation of its change, exact at full
     CHECK(distance(lora.B.cast<double>() * lora.A.cast<double>(), change) <=
           (optimum + 1e-5) * change.norm());
   }
+  for (const double energy : {0.5, 0.9}) {
+    auto options = conversion(directory.path() / "adapter", base,
+                              directory.path() / ("energy" + std::to_string(energy)), "lora");
+    options.energy = energy;
+    const auto line = lorma_tool::convert(options).layers[0];
+    CHECK(line.residual * line.residual <= 1.0 - energy + 1e-6);
+    CHECK(sigma.head(line.rank - 1).squaredNorm() < energy * sigma.squaredNorm());
+    CHECK(lorma::read_peft_lora(options.out).layers[0].A.rows() == line.rank);
+  }
+}
+
+TEST_CASE("slices of a fused weight become one LoRA layer, in both layouts") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> W = weight<float>(12, 7, 1);
+  for (const auto layout : {WeightLayout::out_in, WeightLayout::in_out}) {
+    const bool turned = layout == WeightLayout::in_out;
+    const Matrix<float> stored = turned ? Matrix<float>(W.transpose()) : W;
+    const fs::path here = p / (turned ? "in_out" : "out_in");
+    fs::create_directory(here);
+    lorma::write_safetensors(here / "base.safetensors", {TensorSource::copy("qkv.weight", stored)});
+    LormaAdapter adapter;
+    adapter.layers = {layer("qkv.weight", 4, 2, "Identity", "Pre"),
+                      layer("qkv.weight", 7, 3, "Identity", "Post")};
+    adapter.layers[0].outputs = {8, 4};
+    adapter.layers[1].outputs = {0, 4};
+    for (LormaLayer& l : adapter.layers) l.layout = layout;
+    write_lorma_adapter(here / "adapter", adapter);
+    auto options = conversion(here / "adapter", here / "base.safetensors", here / "lora", "lora");
+    options.prefix = "model.";
+    const auto made = lorma_tool::convert(options);
+    REQUIRE(made.layers.size() == 2);
+    const auto lora = lorma::read_peft_lora(here / "lora");
+    REQUIRE(lora.layers.size() == 1);
+    CHECK(lora.layers[0].module == "model.qkv");
+    CHECK(lora.fan_in_fan_out == turned);
+    CHECK(lora.layers[0].A.rows() == 5);
+    run(here / "base.safetensors", here / "adapter", here / "a.safetensors");
+    run(here / "base.safetensors", here / "lora", here / "b.safetensors");
+    const Matrix<double> a = matrix(here / "a.safetensors", "qkv.weight");
+    CHECK(distance(a, matrix(here / "b.safetensors", "qkv.weight")) <= 1e-5 * norm(a));
+    // And as a LoRMA+ adapter of the whole, which has full column rank.
+    auto back = conversion(here / "lora", here / "base.safetensors", here / "back", "lorma");
+    CHECK(lorma_tool::convert(back).layers[0].residual <= 1e-5);
+    run(here / "base.safetensors", here / "back", here / "c.safetensors");
+    CHECK(distance(a, matrix(here / "c.safetensors", "qkv.weight")) <= 1e-4 * norm(a));
+  }
+}
+
+TEST_CASE("what is reported is what the files hold; what is not finite is not written") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  // Condition 1e5: factors in float miss far more than factors in double would.
+  Matrix<float> W = Matrix<float>::Identity(8, 8);
+  for (Index i = 0; i < 8; ++i) W(i, i) = std::pow(10.0F, -5.0F * static_cast<float>(i) / 7.0F);
+  W += 1e-6F * random_matrix<float>(8, 8, 1);
+  const Matrix<float> tuned = W + 0.1F * random_matrix<float>(8, 8, 2);
+  lorma::write_safetensors(p / "base.safetensors", {TensorSource::copy("m.weight", W)});
+  lorma::write_safetensors(p / "tuned.safetensors", {TensorSource::copy("m.weight", tuned)});
+  lorma_tool::ExtractOptions options;
+  options.base = p / "base.safetensors";
+  options.tuned = p / "tuned.safetensors";
+  options.out = p / "adapter";
+  options.progress = false;
+  const double residual = lorma_tool::extract(options).layers[0].residual;
+  const LormaLayer l = lorma::read_lorma_adapter(p / "adapter").layers[0];
+  const Matrix<double> change = tuned.cast<double>() - W.cast<double>();
+  const Matrix<double> reached =
+      l.scale() * l.B.cast<double>() * (l.A.cast<double>() * W.cast<double>());
+  CHECK(residual == doctest::Approx((change - reached).norm() / change.norm()).epsilon(1e-6));
+
+  // Factors too large for float.
+  LormaAdapter large;
+  large.layers = {layer("m.weight", 8, 1, "Identity", "Pre")};
+  large.layers[0].B *= 1e30F;
+  large.layers[0].A *= 1e30F;
+  write_lorma_adapter(p / "large", large);
+  CHECK_THROWS_AS(lorma_tool::compose({p / "large", p / "large", p / "no"}), lorma::NonFinite);
+  LormaAdapter bad = large;
+  bad.layers[0].A(0, 0) = std::nanf("");
+  CHECK_THROWS_AS(write_lorma_adapter(p / "no", bad), lorma::NonFinite);
+  lorma::PeftLora lora;
+  lora.layers = {{"m", bad.layers[0].B, bad.layers[0].A, 1.0, 1.0}};
+  CHECK_THROWS_AS(lorma::write_peft_lora(p / "no", lora), lorma::NonFinite);
+  CHECK_FALSE(fs::exists(p / "no"));
+}
+
+TEST_CASE("convert refuses another base, another kind, and an output that exists") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> W = weight<float>(6, 6, 1);
+  lorma::write_safetensors(p / "base.safetensors", {TensorSource::copy("m.weight", W)});
+  LormaAdapter adapter;
+  adapter.layers = {layer("m.weight", 6, 2, "Identity", "Pre")};
+  adapter.layers[0].fingerprint = "F32 [6, 6] 0000000000000000";
+  write_lorma_adapter(p / "adapter", adapter);
+  auto options = conversion(p / "adapter", p / "base.safetensors", p / "lora", "lora");
+  CHECK_THROWS_AS(lorma_tool::convert(options), lorma::FormatError);
+  options.any_base = true;
+  lorma_tool::convert(options);
+  CHECK_THROWS_AS(lorma_tool::convert(options), lorma::Error);  // exists
+  options = conversion(p / "lora", p / "base.safetensors", p / "other", "lora");
+  CHECK_THROWS_AS(lorma_tool::convert(options), lorma::FormatError);  // is LoRA already
+  options = conversion(p / "adapter", p / "base.safetensors", p / "other", "lorma");
+  CHECK_THROWS_AS(lorma_tool::convert(options), lorma::FormatError);  // is LoRMA already
+  CHECK_FALSE(fs::exists(p / "other"));
 }
 
 TEST_CASE("merged in sequence equals merged composition; resized and weakened adapters") {
@@ -155,7 +261,7 @@ TEST_CASE("what extract finds merges to the tuned checkpoint; diff sees what cha
   options.progress = false;
   const auto found = lorma_tool::extract(options);
   REQUIRE(found.layers.size() == 2);
-  CHECK(found.left_alone.size() == 2);  // the embedding and the bias
+  CHECK(found.remarks.size() == 2);  // the embedding and the bias
   const bool first = found.layers[0].name == "square";
   const auto& of_square = found.layers[first ? 0 : 1];
   const auto& of_wide = found.layers[first ? 1 : 0];

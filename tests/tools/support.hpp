@@ -62,6 +62,7 @@ inline lorma_tool::MergeReport run(const fs::path& base, const fs::path& adapter
   options.adapter = adapter;
   options.out = out;
   options.unmerge = unmerge;
+  options.force = true;
   options.progress = false;
   return lorma_tool::merge(options);
 }

@@ -81,7 +81,7 @@ MadeAdapter resize(const ResizeOptions& options) {
   for (LormaLayer& layer : adapter.layers) {
     require_plus(layer, "resize");
     const PlusFactors f = lorma::with_strength(factors_of(layer), options.strength);
-    Index rank = options.rank;
+    Index rank = std::min<Index>(options.rank, layer.B.rows());
     if (rank == 0) {
       const Eigen::VectorXd sigma = lorma::with_rank(f, 1).spectrum;
       const double wanted = options.energy * sigma.squaredNorm();

@@ -27,7 +27,10 @@ auto with_base_weight(const lorma::SafetensorsFile& file, const lorma::StoredTen
   }
   const auto call = [&](auto zero) {
     using S = decltype(zero);
-    lorma::Matrix<S> W = load<S>(file, tensor);
+    lorma::RowMajorMatrix<S> stored;
+    load<S>(file, tensor, stored);
+    lorma::Matrix<S> W = stored;
+    stored.resize(0, 0);
     if (layout == lorma::WeightLayout::in_out) W.transposeInPlace();
     if (outputs.is_whole()) return f(std::as_const(W));
     if (outputs.first + outputs.count > W.rows()) {
@@ -38,6 +41,22 @@ auto with_base_weight(const lorma::SafetensorsFile& file, const lorma::StoredTen
     return f(slice);
   };
   return tensor.dtype == lorma::Dtype::F64 ? call(double{}) : call(float{});
+}
+
+/// What a LoRMA+ layer, with its factors as they are written, misses of the change D of its weight:
+/// ||D - s B A W0||_F / ||D||_F (Pre), ||D - W0 s B A||_F / ||D||_F (Post); 0 where D = 0.
+template <typename S>
+double multiplier_residual(const lorma::Matrix<double>& change, const lorma::Matrix<S>& W0,
+                           const lorma::LormaLayer& layer) {
+  const double size = change.stableNorm();
+  if (size == 0.0) return 0.0;
+  const lorma::Matrix<double> weight = W0.template cast<double>();
+  const lorma::Matrix<double> B = layer.scale() * layer.B.cast<double>();
+  const lorma::Matrix<double> A = layer.A.cast<double>();
+  const lorma::Matrix<double> reached = layer.side == "Pre"
+                                            ? lorma::Matrix<double>(B * (A * weight))
+                                            : lorma::Matrix<double>((weight * B) * A);
+  return (change - reached).stableNorm() / size;
 }
 
 }  // namespace lorma_tool

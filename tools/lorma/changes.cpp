@@ -3,6 +3,8 @@
 
 #include <lorma/adapter/by_name.hpp>
 #include <map>
+#include <set>
+#include <sstream>
 
 #include "stored_weight.hpp"
 
@@ -28,7 +30,12 @@ void multiply(const LormaLayer& layer, const Application& how, Block&& W) {
     const double t = scales_with_strength(layer) ? how.strength : 1.0;
     adapter.set_factors((t * layer.B.template cast<double>()).template cast<S>(),
                         layer.A.template cast<S>());
-    if (how.undo) return adapter.unmerge_in_place(W);
+    if (how.undo) {
+      lorma::Workspace workspace;
+      return lorma::unmerge_in_place<typename Adapter::Inflation, lorma::Auto,
+                                     typename Adapter::Side>(
+          adapter.factors(), W, workspace, lorma::Finiteness::unchecked, how.epsilon);
+    }
     if (scales_with_strength(layer) || how.strength == 1.0) return adapter.merge_in_place(W);
     const Matrix<S> old = W;
     adapter.merge_in_place(W);
@@ -41,55 +48,24 @@ void add(const LoraLayer& layer, const Application& how, bool turned, RowMajorMa
   const double scale = (how.undo ? -1.0 : 1.0) * how.strength * layer.scale;
   const Matrix<S> B = (scale * layer.B.template cast<double>()).template cast<S>();
   const Matrix<S> A = layer.A.template cast<S>();
+  const double before = how.undo ? static_cast<double>(W.stableNorm()) : 0.0;
   if (turned) {
     W.noalias() += A.transpose() * B.transpose();
   } else {
     W.noalias() += B * A;
   }
+  if (!how.undo) return;
+  // What was rounded away beside a large change does not come back.
+  const double after = static_cast<double>(W.stableNorm());
+  if (before == 0.0 || how.epsilon * before < after) return;
+  std::ostringstream text;
+  text << lorma::detail::in_quotes(layer.module) << ": expected a weight that the change leaves "
+       << "digits of, got one of norm " << before << " (eps " << how.epsilon << ") and norm "
+       << after << " without the change: no digit would come back";
+  throw lorma::RankDeficient(text.str());
 }
 
-}  // namespace
-
-std::string Change::text() const {
-  if (add) return "LoRA, rank " + std::to_string(add->A.rows());
-  std::string all;
-  for (const LormaLayer& layer : multiply) {
-    if (!all.empty()) all += "; ";
-    if (!layer.outputs.is_whole()) {
-      all += "outputs " + std::to_string(layer.outputs.first) + " to " +
-             std::to_string(layer.outputs.first + layer.outputs.count - 1) + ": ";
-    }
-    all += layer.inflation + ", " + layer.side + ", rank " + std::to_string(layer.A.rows());
-  }
-  return all;
-}
-
-bool is_lorma_adapter(const fs::path& directory) {
-  const fs::path config = directory / lorma::adapter_config_name;
-  const auto json = lorma::detail::read_json_object(config);
-  return lorma::detail::JsonFields(config, json.value).text("peft_type") == "LORMA";
-}
-
-std::vector<Change> read_changes(const fs::path& directory) {
-  std::vector<Change> changes;
-  if (is_lorma_adapter(directory)) {
-    std::map<std::string, std::size_t> place;
-    for (LormaLayer& layer : lorma::read_lorma_adapter(directory).layers) {
-      const auto [entry, is_new] = place.try_emplace(layer.weight, changes.size());
-      if (is_new) changes.push_back({layer.weight, layer.layout, layer.fingerprint, {}, {}});
-      changes[entry->second].multiply.push_back(std::move(layer));
-    }
-    return changes;
-  }
-  lorma::PeftLora lora = lorma::read_peft_lora(directory);
-  const auto layout =
-      lora.fan_in_fan_out ? lorma::WeightLayout::in_out : lorma::WeightLayout::out_in;
-  for (LoraLayer& layer : lora.layers) {
-    changes.push_back({layer.module + ".weight", layout, "", {}, std::move(layer)});
-  }
-  return changes;
-}
-
+/// Why the change does not fit the tensor; empty when it does.
 std::string misfit(const Change& change, const lorma::StoredTensor& tensor) {
   const std::string name = lorma::detail::in_quotes(change.tensor) + ": ";
   if (!has_arithmetic(tensor.dtype)) {
@@ -123,6 +99,171 @@ std::string misfit(const Change& change, const lorma::StoredTensor& tensor) {
     }
   }
   return "";
+}
+
+/// A prefix that every tensor of the changes has too much, or too little.
+struct Prefix {
+  std::string text;
+  bool is_extra = false;
+
+  std::string of(const std::string& tensor) const {
+    if (!is_extra) return text + tensor;
+    return tensor.starts_with(text) ? tensor.substr(text.size()) : tensor;
+  }
+};
+
+/// The prefix with which the tensors of all changes are in the base, where there is exactly one.
+std::optional<Prefix> find_prefix(const Checkpoint& base, const std::vector<Change>& changes) {
+  const std::string& first = changes.front().tensor;
+  std::vector<Prefix> candidates;
+  for (std::size_t dot = first.find('.'); dot != first.npos; dot = first.find('.', dot + 1)) {
+    candidates.push_back({first.substr(0, dot + 1), true});
+  }
+  for (const auto& file : base.files()) {
+    for (const lorma::StoredTensor& tensor : file->tensors()) {
+      const std::string& name = tensor.name;
+      if (name.size() > first.size() + 1 && name.ends_with('.' + first)) {
+        candidates.push_back({name.substr(0, name.size() - first.size()), false});
+      }
+    }
+  }
+  std::optional<Prefix> result;
+  for (const Prefix& prefix : candidates) {
+    const bool all = std::all_of(changes.begin(), changes.end(), [&](const Change& change) {
+      return base.find(prefix.of(change.tensor)).file != nullptr;
+    });
+    if (!all) continue;
+    if (result) return std::nullopt;
+    result = prefix;
+  }
+  return result;
+}
+
+void settle_names(const Checkpoint& base, std::vector<Change>& changes,
+                  std::vector<std::string>& remarks) {
+  const bool known = std::all_of(changes.begin(), changes.end(), [&](const Change& change) {
+    return !change.add || base.find(change.tensor).file != nullptr;
+  });
+  if (known) return;
+  const std::optional<Prefix> prefix = find_prefix(base, changes);
+  if (!prefix) return;  // what is missing will be said
+  for (Change& change : changes) change.tensor = prefix->of(change.tensor);
+  remarks.push_back("the adapter's modules have the prefix " +
+                    lorma::detail::in_quotes(prefix->text) +
+                    (prefix->is_extra ? ", which the base's tensors lack"
+                                      : " in the base, which the adapter's names lack"));
+}
+
+/// Where a square weight leaves it open, the configuration's word counts, unless weights that are
+/// not square, or the model's type, speak against it: PEFT sets the field for the last module
+/// alone.
+void settle_layouts(const Checkpoint& base, std::vector<Change>& changes, LoraLayout wanted,
+                    std::vector<std::string>& problems) {
+  using lorma::WeightLayout;
+  std::set<WeightLayout> seen;
+  std::vector<const Change*> square;
+  for (Change& change : changes) {
+    if (!change.add) continue;
+    if (wanted != LoraLayout::by_shape) {
+      change.layout = wanted == LoraLayout::in_out ? WeightLayout::in_out : WeightLayout::out_in;
+      continue;
+    }
+    const Checkpoint::Found found = base.find(change.tensor);
+    if (found.file == nullptr || found.tensor->shape.size() != 2) continue;
+    const auto d = static_cast<std::uint64_t>(change.add->B.rows());
+    const auto k = static_cast<std::uint64_t>(change.add->A.cols());
+    if (d == k) {
+      square.push_back(&change);
+    } else if (found.tensor->shape[0] == d && found.tensor->shape[1] == k) {
+      seen.insert(change.layout = WeightLayout::out_in);
+    } else if (found.tensor->shape[0] == k && found.tensor->shape[1] == d) {
+      seen.insert(change.layout = WeightLayout::in_out);
+    }
+  }
+  static const std::set<std::string> turned_types = {"gpt2", "openai-gpt", "imagegpt",
+                                                     "decision_transformer"};
+  for (const Change* change : square) {
+    const auto other = change->is_turned() ? WeightLayout::out_in : WeightLayout::in_out;
+    const bool by_type =
+        other == WeightLayout::in_out && seen.empty() && turned_types.contains(base.model_type());
+    if (!seen.contains(other) && !by_type) continue;
+    problems.push_back(
+        lorma::detail::in_quotes(change->tensor) +
+        " is square, and 'fan_in_fan_out' does not agree with the rest of the model: "
+        "expected --layout out_in (PyTorch's Linear) or in_out (Conv1D)");
+  }
+}
+
+}  // namespace
+
+std::string Change::text() const {
+  if (add) return "LoRA, rank " + std::to_string(add->A.rows());
+  std::string all;
+  for (const LormaLayer& layer : multiply) {
+    if (!all.empty()) all += "; ";
+    if (!layer.outputs.is_whole()) {
+      all += "outputs " + std::to_string(layer.outputs.first) + " to " +
+             std::to_string(layer.outputs.first + layer.outputs.count - 1) + ": ";
+    }
+    all += layer.inflation + ", " + layer.side + ", rank " + std::to_string(layer.A.rows());
+  }
+  return all;
+}
+
+std::map<std::string, LoraLayout> lora_layouts() {
+  return {{"by_shape", LoraLayout::by_shape},
+          {"out_in", LoraLayout::out_in},
+          {"in_out", LoraLayout::in_out}};
+}
+
+bool is_lorma_adapter(const fs::path& directory) {
+  const fs::path config = directory / lorma::adapter_config_name;
+  const auto json = lorma::detail::read_json_object(config);
+  return lorma::detail::JsonFields(config, json.value).text("peft_type") == "LORMA";
+}
+
+std::vector<Change> read_changes(const fs::path& directory, std::vector<std::string>& remarks) {
+  std::vector<Change> changes;
+  if (is_lorma_adapter(directory)) {
+    std::map<std::string, std::size_t> place;
+    for (LormaLayer& layer : lorma::read_lorma_adapter(directory).layers) {
+      const auto [entry, is_new] = place.try_emplace(layer.weight, changes.size());
+      if (is_new) changes.push_back({layer.weight, layer.layout, layer.fingerprint, {}, {}});
+      changes[entry->second].multiply.push_back(std::move(layer));
+    }
+    return changes;
+  }
+  lorma::PeftLora lora = lorma::read_peft_lora(directory);
+  const auto layout =
+      lora.fan_in_fan_out ? lorma::WeightLayout::in_out : lorma::WeightLayout::out_in;
+  for (LoraLayer& layer : lora.layers) {
+    changes.push_back({layer.module + ".weight", layout, "", {}, std::move(layer)});
+  }
+  for (const std::string& name : lora.unmatched) {
+    remarks.push_back("'target_modules' names " + lorma::detail::in_quotes(name) +
+                      ", for which the adapter has no tensors");
+  }
+  return changes;
+}
+
+std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes, LoraLayout layout,
+                        std::vector<std::string>& remarks) {
+  settle_names(base, changes, remarks);
+  std::vector<std::string> problems;
+  settle_layouts(base, changes, layout, problems);
+  std::vector<Target> targets;
+  for (const Change& change : changes) {
+    const Checkpoint::Found found = base.find(change.tensor);
+    if (found.file == nullptr) {
+      problems.push_back("the base has no tensor " + lorma::detail::in_quotes(change.tensor));
+    } else if (std::string why = misfit(change, *found.tensor); !why.empty()) {
+      problems.push_back(std::move(why));
+    } else {
+      targets.push_back({&change, found.file, found.tensor});
+    }
+  }
+  if (problems.empty()) return targets;
+  throw lorma::FormatError("the adapter does not fit the base: " + lorma::detail::listed(problems));
 }
 
 void check_fingerprint(const Change& change, const lorma::StoredTensor& tensor, bool any_base) {

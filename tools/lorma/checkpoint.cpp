@@ -14,7 +14,8 @@ using lorma::detail::in_quotes;
 /// Tensor to shard, as the index says. A shard lies beside its index: an index from outside must
 /// not open other files.
 std::map<std::string, std::string> weight_map(const fs::path& index) {
-  const auto json = lorma::detail::read_json_object(index);
+  constexpr std::size_t most = std::size_t(256) << 20;  // of millions of tensors
+  const auto json = lorma::detail::read_json_object(index, most);
   const lorma::detail::JsonFields fields(index, json.value);
   if (!fields.find("weight_map").is_object()) fields.refuse("weight_map", "an object");
   std::map<std::string, std::string> result;
@@ -31,12 +32,27 @@ std::map<std::string, std::string> weight_map(const fs::path& index) {
   return result;
 }
 
-/// Whether a file's name says that it holds weights in another form.
+/// Whether a file holds the model's weights in another form. In folders within, only what no
+/// part of a model is stored in.
 bool is_other_weights(const fs::path& name) {
-  static const std::set<std::string> extensions = {
-      ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".ot"};
-  return extensions.contains(name.extension().string()) ||
-         name.string().ends_with(".bin.index.json");
+  static const std::set<std::string> never = {".onnx", ".gguf", ".h5", ".msgpack", ".ot"};
+  static const std::set<std::string> at_top = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"};
+  const std::string extension = name.extension().string();
+  if (never.contains(extension)) return true;
+  return !name.has_parent_path() &&
+         (at_top.contains(extension) || name.string().ends_with(".bin.index.json"));
+}
+
+/// What config.json in a directory says of the model; empty where it says nothing.
+std::string model_type_in(const fs::path& directory) {
+  const fs::path config = directory / "config.json";
+  if (!fs::is_regular_file(config)) return "";
+  try {
+    const auto json = lorma::detail::read_json_object(config);
+    return lorma::detail::JsonFields(config, json.value).text("model_type", "");
+  } catch (const lorma::Error&) {
+    return "";
+  }
 }
 
 }  // namespace
@@ -71,6 +87,7 @@ Checkpoint::Checkpoint(const fs::path& path) {
     files_.push_back(std::make_unique<lorma::SafetensorsFile>(path));
     is_single_file_ = true;
   }
+  model_type_ = model_type_in(fs::is_directory(path) ? path : path.parent_path());
 }
 
 void Checkpoint::read_index(const fs::path& index) {
@@ -96,6 +113,7 @@ void Checkpoint::find_companions(const fs::path& directory) {
       if (it->is_directory()) it.disable_recursion_pending();
       continue;
     }
+    if (it->is_directory() && it->is_symlink()) left_out_.push_back(name.string() + " (a link)");
     if (!it->is_regular_file()) continue;
     if (std::find(paths_.begin(), paths_.end(), it->path()) != paths_.end()) continue;
     if (is_other_weights(name)) {

@@ -34,6 +34,8 @@ class Checkpoint {
   /// Names of the files, beside each other.
   const std::vector<std::filesystem::path>& paths() const { return paths_; }
   bool is_single_file() const { return is_single_file_; }
+  /// "gpt2" and its like, from config.json beside the files; empty where there is none.
+  const std::string& model_type() const { return model_type_; }
   /// Bytes of all tensors.
   double bytes() const;
 
@@ -53,6 +55,7 @@ class Checkpoint {
   std::vector<std::filesystem::path> paths_;
   std::vector<Companion> companions_;
   std::vector<std::string> left_out_;
+  std::string model_type_;
   std::vector<std::unique_ptr<lorma::SafetensorsFile>> files_;
   bool is_single_file_ = false;
 };

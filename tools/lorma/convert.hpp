@@ -4,6 +4,7 @@
 
 /// `lorma convert`: between LoRMA adapters and PEFT's LoRA adapters, over the base of both.
 
+#include "changes.hpp"
 #include "made_layers.hpp"
 
 namespace lorma_tool {
@@ -16,9 +17,11 @@ struct ConvertOptions {
   std::string side = "Pre";   ///< of the LoRMA+ adapter to be made
   std::int64_t rank = 0;      ///< at most, of a truncated change; 0: the adapter's own
   double energy = 1.0;        ///< share of the squared change that is enough; `rank` 0: any rank
-  bool any_base = false;      ///< take a base whose fingerprint is another
-  bool dry_run = false;       ///< compute and report, write nothing
-  bool progress = true;       ///< on stderr
+  std::string prefix;         ///< put before the modules of a LoRA adapter to be made
+  LoraLayout lora_layout = LoraLayout::by_shape;
+  bool any_base = false;  ///< take a base whose fingerprint is another
+  bool dry_run = false;   ///< compute and report, write nothing
+  bool progress = true;   ///< on stderr
 };
 
 /// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the

@@ -5,6 +5,7 @@
 #include <lorma/io/peft_lora.hpp>
 #include <optional>
 #include <regex>
+#include <set>
 
 #include "base_weight.hpp"
 #include "checkpoint.hpp"
@@ -19,16 +20,21 @@ using lorma::Matrix;
 using lorma::OutputSlice;
 using lorma::StoredTensor;
 
+/// Whether the last part of a module's name is one that embeddings have.
+bool is_embedding(const std::string& tensor) {
+  std::string module = tensor;
+  if (module.ends_with(".weight")) module.resize(module.size() - 7);
+  const std::string last = module.substr(module.rfind('.') + 1);
+  static const std::set<std::string> names = {"wte",      "wpe",          "shared",         "embed",
+                                              "embed_in", "embed_tokens", "embed_positions"};
+  return names.contains(last) || last.ends_with("embedding") || last.ends_with("embeddings");
+}
+
 /// Why a changed tensor cannot get a multiplier; empty when it can.
 std::string obstacle(const StoredTensor& tensor) {
   if (!has_arithmetic(tensor.dtype)) return "its type has no arithmetic";
   if (tensor.shape.size() != 2) return "it is no matrix";
-  if (tensor.name.find("embed") != std::string::npos || tensor.name.find("wte.") == 0 ||
-      tensor.name.find("wpe.") == 0 || tensor.name.find(".wte.") != std::string::npos ||
-      tensor.name.find(".wpe.") != std::string::npos) {
-    return "it is an embedding";
-  }
-  return "";
+  return is_embedding(tensor.name) ? "it is an embedding" : "";
 }
 
 std::optional<std::regex> expression(const std::string& text) {
@@ -89,7 +95,8 @@ lorma::LormaLayer multiplicative(const Pair& pair, const OutputSlice& outputs,
     layer.B = found.B.template cast<float>();
     layer.A = found.A.template cast<float>();
     layer.alpha = static_cast<double>(found.A.rows());
-    made.layers.push_back({layer.key(), found.A.rows(), found.residual});
+    const Matrix<double> change = W - W0.template cast<double>();
+    made.layers.push_back({layer.key(), found.A.rows(), multiplier_residual(change, W0, layer)});
     put_verdict(found, pre ? W0.cols() : W0.rows(), made.layers.back());
   });
   return layer;
@@ -97,7 +104,7 @@ lorma::LormaLayer multiplicative(const Pair& pair, const OutputSlice& outputs,
 
 lorma::LoraLayer additive(const Pair& pair, const ExtractOptions& options, MadeAdapter& made) {
   lorma::LoraLayer layer;
-  layer.module = lorma::peft_module(pair.before->name);
+  layer.module = options.prefix + lorma::peft_module(pair.before->name);
   with_weights(pair, {}, options.in_out, [&](const auto& W0, const auto& W) {
     const Matrix<double> change = W - W0.template cast<double>();
     const auto svd = lorma::analysis::truncated_svd(change, truncation(options));
@@ -107,7 +114,7 @@ lorma::LoraLayer additive(const Pair& pair, const ExtractOptions& options, MadeA
     layer.A = Matrix<float>::Zero(r, W0.cols());
     layer.B.leftCols(root.size()) = (svd.U * root.asDiagonal()).template cast<float>();
     layer.A.topRows(root.size()) = (root.asDiagonal() * svd.V.transpose()).template cast<float>();
-    made.layers.push_back({pair.before->name, r, svd.residual});
+    made.layers.push_back({pair.before->name, r, residual_of(change, layer.B, layer.A)});
     // What a multiplier would reach, for comparison.
     const bool pre = options.side == "Pre";
     const auto reach = pre ? lorma::analysis::reach<lorma::Pre>(W0, W)
@@ -146,7 +153,7 @@ std::vector<Pair> changed_weights(const Checkpoint& base, const Checkpoint& tune
       const Checkpoint::Found after = tuned.find(before.name);
       const std::string name = lorma::detail::in_quotes(before.name);
       if (after.file == nullptr) {
-        made.left_alone.push_back(name + ": the tuned checkpoint has no such tensor");
+        made.remarks.push_back("left alone: " + name + ": the tuned checkpoint has no such tensor");
         continue;
       }
       if (before.shape != after.tensor->shape) {
@@ -163,7 +170,7 @@ std::vector<Pair> changed_weights(const Checkpoint& base, const Checkpoint& tune
       if (why.empty()) {
         pairs.push_back({file.get(), &before, after.file, after.tensor});
       } else {
-        made.left_alone.push_back(name + ": changed, but " + why);
+        made.remarks.push_back("left alone: " + name + ": changed, but " + why);
       }
     }
   }

@@ -17,6 +17,7 @@ struct ExtractOptions {
   double energy = 1.0;        ///< share of the squared change that is enough
   double tolerance = 0.0;     ///< relative error of the change that is small enough
   std::string side = "Pre";
+  std::string prefix;       ///< put before the modules of a LoRA adapter
   std::string match;        ///< only tensors whose name has this regular expression
   bool in_out = false;      ///< weights are stored in x out (GPT-2's Conv1D)
   std::string fused;        ///< weights whose name has this expression are split ...

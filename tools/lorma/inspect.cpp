@@ -13,10 +13,7 @@
 #include "checkpoint.hpp"
 #include "progress.hpp"
 #include "stored_weight.hpp"
-
-#ifdef __GNUC__
-extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS
-#endif
+#include "threads.hpp"
 
 namespace lorma_tool {
 namespace {
@@ -137,9 +134,7 @@ Inspection inspect(const InspectOptions& options) {
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
   const auto threads = std::min<std::size_t>(options.threads == 0 ? cores : options.threads,
                                              std::max<std::size_t>(jobs.size(), 1));
-#ifdef __GNUC__
-  if (threads > 1 && openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
-#endif
+  if (threads > 1) set_blas_threads(1);
   if (match && result.matrices.empty() && result.broken.empty()) {
     throw lorma::Error("--match: expected the name of a 2-D tensor to have " +
                        lorma::detail::in_quotes(options.match) + ", none does");

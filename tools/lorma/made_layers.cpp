@@ -22,6 +22,13 @@ std::string MadeLayer::verdict() const {
   return text.str();
 }
 
+double residual_of(const lorma::Matrix<double>& change, const lorma::Matrix<float>& B,
+                   const lorma::Matrix<float>& A) {
+  const double size = change.stableNorm();
+  if (size == 0.0) return 0.0;
+  return (change - B.cast<double>() * A.cast<double>()).stableNorm() / size;
+}
+
 void print(std::ostream& out, const MadeAdapter& made) {
   std::ostringstream text;
   text << std::scientific << std::setprecision(2);
@@ -48,7 +55,7 @@ std::string to_json(const MadeAdapter& made) {
     }
     json["layers"].push_back(std::move(entry));
   }
-  json["left_alone"] = made.left_alone;
+  json["remarks"] = made.remarks;
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 

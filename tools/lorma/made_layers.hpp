@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <lorma/core/types.hpp>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@ namespace lorma_tool {
 struct MadeLayer {
   std::string name;  ///< of the weight, with "[first:end]" where it is a slice of its outputs
   std::int64_t rank = 0;
-  double residual = 0.0;  ///< what is missed of the change, relative, in the Frobenius norm
+  double residual = 0.0;  ///< what the factors, as written, miss of the change; relative
   /// Theorem 1 of the paper, where it was asked: the rank that W0 has and would need for every
   /// target to be reached by a multiplier, and the share of this change that none can reach.
   std::int64_t base_rank = -1;
@@ -29,8 +30,12 @@ struct MadeLayer {
 
 struct MadeAdapter {
   std::vector<MadeLayer> layers;
-  std::vector<std::string> left_alone;  ///< tensors that were not adapted, and why
+  std::vector<std::string> remarks;  ///< what a person should know
 };
+
+/// ||D - B A||_F / ||D||_F for the change D and factors as they are written; 0 where D = 0.
+double residual_of(const lorma::Matrix<double>& change, const lorma::Matrix<float>& B,
+                   const lorma::Matrix<float>& A);
 
 /// A line a layer.
 void print(std::ostream& out, const MadeAdapter& made);

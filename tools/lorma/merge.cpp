@@ -2,8 +2,10 @@
 #include "merge.hpp"
 
 #include <chrono>
+#include <deque>
 #include <future>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "changes.hpp"
@@ -11,81 +13,94 @@
 #include "progress.hpp"
 #include "stop.hpp"
 #include "stored_weight.hpp"
+#include "threads.hpp"
 
 namespace lorma_tool {
 namespace {
 
 using lorma::SafetensorsFile;
 using lorma::StoredTensor;
-using Bytes = std::vector<std::byte>;
 
-/// A change and where its weight lies.
-struct Target {
-  const Change* change = nullptr;
-  const SafetensorsFile* file = nullptr;
-  const StoredTensor* tensor = nullptr;
+/// Memory that one weight after the other is computed in: fresh pages cost as much as the work.
+struct Scratch {
+  lorma::RowMajorMatrix<float> single;
+  lorma::RowMajorMatrix<double> full;
+  std::vector<std::byte> bytes;  ///< the new weight, as it is to be stored
+
+  template <typename S>
+  lorma::RowMajorMatrix<S>& in() {
+    if constexpr (std::same_as<S, double>)
+      return full;
+    else
+      return single;
+  }
 };
 
-std::vector<Target> find_targets(const Checkpoint& base, const std::vector<Change>& changes) {
-  std::vector<Target> targets;
-  std::vector<std::string> problems;
-  for (const Change& change : changes) {
-    const Checkpoint::Found found = base.find(change.tensor);
-    if (found.file == nullptr) {
-      problems.push_back("the base has no tensor " + lorma::detail::in_quotes(change.tensor));
-    } else if (std::string why = misfit(change, *found.tensor); !why.empty()) {
-      problems.push_back(std::move(why));
-    } else {
-      targets.push_back({&change, found.file, found.tensor});
-    }
-  }
-  if (problems.empty()) return targets;
-  throw lorma::FormatError("the adapter does not fit the base: " + lorma::detail::listed(problems));
-}
-
-/// The new weight, as it is to be stored. Throws NonFinite where it is not finite.
-Bytes changed(const Target& target, const MergeOptions& options) {
+/// Throws NonFinite where the new weight is not finite.
+void change(const Target& target, const MergeOptions& options, Scratch& scratch) {
   check_stop();
   check_fingerprint(*target.change, *target.tensor, options.unmerge || options.any_base);
+  const lorma::Dtype type = target.tensor->dtype;
   const auto in = [&](auto zero) {
     using S = decltype(zero);
-    lorma::RowMajorMatrix<S> W = load<S>(*target.file, *target.tensor);
-    apply<S>(*target.change, {options.unmerge, options.strength}, W);
-    return rounded<S>(target.change->tensor, W, target.tensor->dtype);
+    lorma::RowMajorMatrix<S>& W = scratch.in<S>();
+    load<S>(*target.file, *target.tensor, W);
+    apply<S>(*target.change, {options.unmerge, options.strength, epsilon_of(type)}, W);
+    round<S>(target.change->tensor, W, type, scratch.bytes);
   };
-  const bool in_double = options.in_double || target.tensor->dtype == lorma::Dtype::F64;
-  return in_double ? in(double{}) : in(float{});
+  if (options.in_double || type == lorma::Dtype::F64) {
+    in(double{});
+  } else {
+    in(float{});
+  }
 }
 
-/// Changed weights in a known order, each computed while the one before it is written.
+/// Changed weights in a known order, the next ones computed while one is written.
 class Ahead {
  public:
   Ahead(std::vector<Target> targets, const MergeOptions& options)
       : targets_(std::move(targets)), options_(options) {
-    start();
+    set_blas_threads(share_.each);
+    for (unsigned i = 0; i < share_.workers; ++i) start(std::make_unique<Scratch>());
   }
-  Bytes take(const StoredTensor& tensor) {
+
+  /// Hands the weight to the sink, then begins another one in its memory.
+  void write(const StoredTensor& tensor, const lorma::ByteSink& sink) {
     // The writer's order is ours (writing_order); this is what would show if it were not.
-    if (next_ == 0 || targets_[next_ - 1].tensor != &tensor) {
+    if (results_.empty() || results_.front().target->tensor != &tensor) {
       throw lorma::Error("lorma merge: weights out of order");
     }
-    Bytes bytes = result_.get();
-    start();
-    return bytes;
+    results_.front().done.get();
+    std::unique_ptr<Scratch> scratch = std::move(results_.front().scratch);
+    results_.pop_front();
+    sink(scratch->bytes);
+    start(std::move(scratch));
   }
 
  private:
-  void start() {
+  struct Result {
+    const Target* target;
+    std::unique_ptr<Scratch> scratch;
+    std::future<void> done;  // its destructor waits: last to be made, first to go
+  };
+
+  void start(std::unique_ptr<Scratch> scratch) {
     if (next_ == targets_.size()) return;
-    result_ =
-        std::async(std::launch::async, changed, std::cref(targets_[next_]), std::cref(options_));
-    ++next_;
+    const Target& target = targets_[next_++];
+    Scratch& memory = *scratch;
+    results_.push_back({&target, std::move(scratch), {}});
+    results_.back().done = std::async(std::launch::async, [this, &target, &memory] {
+      set_own_threads(share_.each);
+      change(target, options_, memory);
+    });
   }
 
+  static constexpr unsigned most = 4;
   std::vector<Target> targets_;
   const MergeOptions& options_;
+  ThreadShare share_ = share_of_cores(most);
   std::size_t next_ = 0;
-  std::future<Bytes> result_;  // its destructor waits: last to be made, first to go
+  std::deque<Result> results_;
 };
 
 void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
@@ -94,6 +109,7 @@ void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
   for (std::size_t at = 0; at < tensor.bytes.size(); at += piece) {
     check_stop();
     const auto part = tensor.bytes.subspan(at, std::min(piece, tensor.bytes.size() - at));
+    file.prefetch(part);
     sink(part);
     file.forget(part);
   }
@@ -113,7 +129,7 @@ void write_shard(const SafetensorsFile& file, const std::filesystem::path& out,
     const auto produce = [&, stored = &tensor](const lorma::ByteSink& sink) {
       check_stop();
       if (here.contains(stored->name)) {
-        sink(ahead->take(*stored));
+        ahead->write(*stored, sink);
       } else {
         copy_tensor(file, *stored, sink);
       }
@@ -131,8 +147,29 @@ void write_shard(const SafetensorsFile& file, const std::filesystem::path& out,
   lorma::write_safetensors(out, sources, file.metadata());
 }
 
-MergeReport report_of(const Checkpoint& base, const std::vector<Target>& targets) {
+/// Throws lorma::Error where something is at `out`, or an input would be replaced.
+void check_output(const MergeOptions& options, const Checkpoint& base) {
+  namespace fs = std::filesystem;
+  const std::string name = lorma::detail::in_quotes(options.out.string(), 1024);
+  if (!fs::exists(fs::symlink_status(options.out))) return;
+  if (!base.is_single_file() || !options.force) {
+    throw lorma::Error(name + ": expected an output that does not exist" +
+                       (base.is_single_file() ? " (--force replaces a file)" : ""));
+  }
+  std::vector<fs::path> inputs = base.paths();
+  inputs.push_back(options.adapter / lorma::adapter_config_name);
+  inputs.push_back(options.adapter / lorma::adapter_model_name);
+  for (const fs::path& input : inputs) {
+    std::error_code ignored;
+    if (!fs::equivalent(input, options.out, ignored)) continue;
+    throw lorma::Error(name + ": expected an output other than the inputs");
+  }
+}
+
+MergeReport report_of(const Checkpoint& base, const std::vector<Target>& targets,
+                      std::vector<std::string> remarks) {
   MergeReport report;
+  report.remarks = std::move(remarks);
   for (const Target& target : targets) {
     report.tensors.push_back({target.change->tensor, target.file->name(),
                               std::string(lorma::dtype_name(target.tensor->dtype)),
@@ -145,7 +182,10 @@ MergeReport report_of(const Checkpoint& base, const std::vector<Target>& targets
     for (const StoredTensor& tensor : file->tensors()) report.bytes += tensor.bytes.size();
   }
   report.copied -= targets.size();
-  for (const std::string& line : base.left_out()) report.left_out.push_back(line);
+  for (const std::string& file : base.left_out()) {
+    report.remarks.push_back("left out, as it would not be merged: " +
+                             lorma::detail::in_quotes(file));
+  }
   return report;
 }
 
@@ -157,25 +197,22 @@ MergeReport merge(const MergeOptions& options) {
     throw lorma::Error("expected a finite strength, got " + std::to_string(options.strength));
   }
   const Checkpoint base(options.base);
-  for (const auto& path : base.paths()) {
-    std::error_code ignored;
-    if (!std::filesystem::equivalent(path, options.out, ignored)) continue;
-    throw lorma::Error(lorma::detail::in_quotes(options.out.string(), 1024) +
-                       ": expected an output other than the input");
-  }
-  const std::vector<Change> changes = read_changes(options.adapter);
+  check_output(options, base);
+  std::vector<std::string> remarks;
+  std::vector<Change> changes = read_changes(options.adapter, remarks);
   for (const Change& change : changes) {
     check_application(change, {options.unmerge, options.strength});
   }
-  const std::vector<Target> targets = find_targets(base, changes);
-  MergeReport report = report_of(base, targets);
+  const std::vector<Target> targets = fit(base, changes, options.lora_layout, remarks);
+  MergeReport report = report_of(base, targets, std::move(remarks));
   if (options.dry_run) return report;
   if (options.check_first) {
     double total = 0.0;
     for (const Target& target : targets) total += double(target.tensor->bytes.size());
     Progress progress(options.progress, total, Progress::Unit::bytes);
+    Scratch scratch;
     for (const Target& target : targets) {
-      changed(target, options);
+      change(target, options, scratch);
       progress.done(double(target.tensor->bytes.size()), "checking " + target.change->tensor);
     }
   }
@@ -211,7 +248,7 @@ std::string to_json(const MergeReport& report) {
   }
   json["copied"] = report.copied;
   json["bytes"] = report.bytes;
-  json["left_out"] = report.left_out;
+  json["remarks"] = report.remarks;
   json["seconds"] = report.seconds;
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }

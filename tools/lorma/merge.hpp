@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "changes.hpp"
+
 namespace lorma_tool {
 
 struct MergeOptions {
@@ -20,8 +22,10 @@ struct MergeOptions {
   bool in_double = false;    ///< compute in double; F64 weights always are
   bool check_first = false;  ///< look for NaN and infinity in all results before any is written
   bool any_base = false;     ///< take a base whose fingerprint is another
-  bool dry_run = false;      ///< check everything that reading headers and factors can
-  bool progress = true;      ///< on stderr
+  LoraLayout lora_layout = LoraLayout::by_shape;
+  bool force = false;    ///< replace an output file
+  bool dry_run = false;  ///< check everything that reading headers and factors can
+  bool progress = true;  ///< on stderr
 };
 
 struct MergedTensor {
@@ -35,14 +39,15 @@ struct MergedTensor {
 
 struct MergeReport {
   std::vector<MergedTensor> tensors;
-  std::uint64_t copied = 0;           ///< tensors that are as they were
-  std::uint64_t bytes = 0;            ///< of all tensors written
-  std::vector<std::string> left_out;  ///< files of the model that are not in the output, and why
+  std::uint64_t copied = 0;          ///< tensors that are as they were
+  std::uint64_t bytes = 0;           ///< of all tensors written
+  std::vector<std::string> remarks;  ///< what a person should know
   double seconds = 0.0;
 };
 
-/// One weight is written while the next one is computed: memory of two adapted weights in the
-/// compute type and in their own, the factors and a few pages. Each weight is computed in float (or
+/// The next weights are computed while one is written, as many as there are cores but four at most:
+/// memory of so many adapted weights in the compute type and in their own, the factors and a few
+/// pages. Each weight is computed in float (or
 /// double) and rounded once to its own type. Throws lorma::Error, with all tensors that are missing
 /// or misshaped in one message; the output is then absent and the input whole.
 MergeReport merge(const MergeOptions& options);

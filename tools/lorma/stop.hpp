@@ -30,7 +30,8 @@ void check_stop();
 /// Asks for a stop; may be called from anywhere.
 void request_stop() noexcept;
 
-/// Handles SIGINT and SIGTERM so, and makes a full disk (SIGXFSZ) an error of the write.
+/// Handles SIGINT, SIGTERM and SIGHUP so; files and pipes that take no more are errors of the
+/// write.
 void handle_signals();
 
 }  // namespace lorma_tool

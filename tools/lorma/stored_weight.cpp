@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cmath>
+#include <lorma/primitives/unmerge.hpp>
 
 #include "stop.hpp"
 
@@ -50,29 +51,37 @@ bool same_bytes(const lorma::StoredTensor& a, const lorma::StoredTensor& b) {
          std::equal(a.bytes.begin(), a.bytes.end(), b.bytes.begin(), b.bytes.end());
 }
 
-template <typename S>
-RowMajorMatrix<S> load(const lorma::SafetensorsFile& file, const lorma::StoredTensor& tensor) {
-  RowMajorMatrix<S> W = with_type(tensor.dtype, [&](auto zero) -> RowMajorMatrix<S> {
-    using T = decltype(zero);
-    using Wide = std::conditional_t<lorma::StorageOnlyScalar<T>, float, T>;
-    const auto stored = file.matrix_view<T>(tensor.name);
-    return stored.map().template cast<Wide>().template cast<S>();
-  });
-  file.forget(tensor.bytes);
-  return W;
+double epsilon_of(Dtype type) {
+  return with_type(type,
+                   [](auto zero) { return lorma::detail::storage_epsilon<decltype(zero)>(); });
 }
 
 template <typename S>
-std::vector<std::byte> rounded(const std::string& name, const RowMajorMatrix<S>& W, Dtype type) {
-  return with_type(type, [&](auto zero) {
+void load(const lorma::SafetensorsFile& file, const lorma::StoredTensor& tensor,
+          RowMajorMatrix<S>& W) {
+  file.prefetch(tensor.bytes);
+  with_type(tensor.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Wide = std::conditional_t<lorma::StorageOnlyScalar<T>, float, T>;
+    W = file.matrix_view<T>(tensor.name).map().template cast<Wide>().template cast<S>();
+  });
+  file.forget(tensor.bytes);
+}
+
+template <typename S>
+void round(const std::string& name, const RowMajorMatrix<S>& W, Dtype type,
+           std::vector<std::byte>& bytes) {
+  with_type(type, [&](auto zero) {
     using T = decltype(zero);
     using Narrow = std::conditional_t<lorma::StorageOnlyScalar<T>, float, T>;
-    std::vector<std::byte> bytes(static_cast<std::size_t>(W.size()) * sizeof(T));
+    bytes.resize(static_cast<std::size_t>(W.size()) * sizeof(T));
+    // An allocation is aligned for every T.
+    Eigen::Map<RowMajorMatrix<T>> out(reinterpret_cast<T*>(bytes.data()), W.rows(), W.cols());
     constexpr Index block = 64;
     for (Index i = 0; i < W.rows(); i += block) {
       check_stop();
       const Index count = std::min(block, W.rows() - i);
-      RowMajorMatrix<T> rows(count, W.cols());
+      auto rows = out.middleRows(i, count);
       if constexpr (std::same_as<S, double> && lorma::StorageOnlyScalar<T>) {
         rows =
             W.middleRows(i, count).unaryExpr([](double x) { return sticky(x); }).template cast<T>();
@@ -85,17 +94,17 @@ std::vector<std::byte> rounded(const std::string& name, const RowMajorMatrix<S>&
                                ": expected a finite weight, got NaN or infinity in rows " +
                                std::to_string(i) + " to " + std::to_string(i + count - 1));
       }
-      std::memcpy(bytes.data() + static_cast<std::size_t>(i * W.cols()) * sizeof(T),
-                  static_cast<const void*>(rows.data()),
-                  static_cast<std::size_t>(rows.size()) * sizeof(T));
     }
-    return bytes;
   });
 }
 
-template RowMajorMatrix<float> load(const lorma::SafetensorsFile&, const lorma::StoredTensor&);
-template RowMajorMatrix<double> load(const lorma::SafetensorsFile&, const lorma::StoredTensor&);
-template std::vector<std::byte> rounded(const std::string&, const RowMajorMatrix<float>&, Dtype);
-template std::vector<std::byte> rounded(const std::string&, const RowMajorMatrix<double>&, Dtype);
+template void load(const lorma::SafetensorsFile&, const lorma::StoredTensor&,
+                   RowMajorMatrix<float>&);
+template void load(const lorma::SafetensorsFile&, const lorma::StoredTensor&,
+                   RowMajorMatrix<double>&);
+template void round(const std::string&, const RowMajorMatrix<float>&, Dtype,
+                    std::vector<std::byte>&);
+template void round(const std::string&, const RowMajorMatrix<double>&, Dtype,
+                    std::vector<std::byte>&);
 
 }  // namespace lorma_tool

@@ -16,16 +16,20 @@ bool has_arithmetic(lorma::Dtype type);
 /// Whether type, shape and every byte are the same.
 bool same_bytes(const lorma::StoredTensor& a, const lorma::StoredTensor& b);
 
-/// A 2-D tensor in S, as stored; its pages are given back.
-template <typename S>
-lorma::RowMajorMatrix<S> load(const lorma::SafetensorsFile& file,
-                              const lorma::StoredTensor& tensor);
+/// Distance from 1 to the next number of a type that has arithmetic.
+double epsilon_of(lorma::Dtype type);
 
-/// The bytes of W in `type`, each element rounded to nearest once. Throws lorma::NonFinite, with
-/// the name, for NaN and infinity (also where the type holds no larger number).
+/// W becomes a 2-D tensor, as stored; the tensor's pages are given back.
 template <typename S>
-std::vector<std::byte> rounded(const std::string& name, const lorma::RowMajorMatrix<S>& W,
-                               lorma::Dtype type);
+void load(const lorma::SafetensorsFile& file, const lorma::StoredTensor& tensor,
+          lorma::RowMajorMatrix<S>& W);
+
+/// `bytes` become those of W in `type`, each element rounded to nearest once. Throws
+/// lorma::NonFinite, with the name, for NaN and infinity (also where the type holds no larger
+/// number).
+template <typename S>
+void round(const std::string& name, const lorma::RowMajorMatrix<S>& W, lorma::Dtype type,
+           std::vector<std::byte>& bytes);
 
 }  // namespace lorma_tool
 

@@ -39,9 +39,7 @@ void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&
     if constexpr (requires { state->options.progress; }) state->options.progress = !state->quiet;
     const MadeAdapter made = make(state->options);
     if (!state->quiet) {
-      for (const std::string& line : made.left_alone) {
-        std::cerr << "lorma: left alone: " << line << '\n';
-      }
+      for (const std::string& line : made.remarks) std::cerr << "lorma: " << line << '\n';
     }
     if (state->json) {
       std::cout << to_json(made);
@@ -82,6 +80,11 @@ void add_convert(CLI::App& app) {
         verb.add_option("--energy", o.energy, "share of the squared change that is enough")
             ->check(share())
             ->capture_default_str();
+        verb.add_option("--prefix", o.prefix,
+                        "put before the modules of a LoRA adapter, such as transformer.");
+        verb.add_option("--layout", o.lora_layout, "how the weights of a LoRA adapter are stored")
+            ->transform(CLI::CheckedTransformer(lora_layouts()))
+            ->default_str("by_shape");
         verb.add_flag("--any-base", o.any_base, "take a base with another fingerprint");
       },
       convert);
@@ -145,6 +148,8 @@ void add_extract(CLI::App& app) {
             ->check(side())
             ->capture_default_str();
         verb.add_option("--match", o.match, "only tensors whose name has this regular expression");
+        verb.add_option("--prefix", o.prefix,
+                        "put before the modules of a LoRA adapter, such as transformer.");
         verb.add_flag("--in-out", o.in_out, "weights are stored in x out (GPT-2's Conv1D)");
         verb.add_option("--fused", o.fused,
                         "split the outputs of weights whose name has this regular expression");

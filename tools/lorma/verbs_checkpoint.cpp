@@ -60,6 +60,10 @@ void add_merge(CLI::App& app, const char* name, const char* description, bool un
   verb->add_flag("--safe", o.check_first,
                  "look for NaN and infinity in every result before anything is written");
   if (!unmerge) verb->add_flag("--any-base", o.any_base, "take a base with another fingerprint");
+  verb->add_option("--layout", o.lora_layout, "how the weights of a LoRA adapter are stored")
+      ->transform(CLI::CheckedTransformer(lora_layouts()))
+      ->default_str("by_shape");
+  verb->add_flag("--force", o.force, "replace an output file");
   verb->add_flag("--dry-run", o.dry_run, "check and report, write nothing");
   verb->add_flag("--json", state->json, "report as JSON on stdout");
   verb->add_flag("--quiet", state->quiet, "no progress and no remarks on stderr");
@@ -70,9 +74,7 @@ void add_merge(CLI::App& app, const char* name, const char* description, bool un
     state->options.progress = !state->quiet;
     const MergeReport report = merge(state->options);
     if (!state->quiet) {
-      for (const std::string& file : report.left_out) {
-        std::cerr << "lorma: left out, weights in another form: " << file << '\n';
-      }
+      for (const std::string& line : report.remarks) std::cerr << "lorma: " << line << '\n';
     }
     if (state->json) {
       std::cout << to_json(report);

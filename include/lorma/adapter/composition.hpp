@@ -165,7 +165,8 @@ class Composition {
         },
         adapters_);
     for_each([&]<std::size_t I>() {
-      detail::check_invertible<T>(AdapterAt<I>::Inflation::name, std::get<I>(inverses).condition());
+      detail::check_invertible(AdapterAt<I>::Inflation::name, std::get<I>(inverses).condition(),
+                               detail::storage_epsilon<T>());
     });
     for_each_reversed([&]<std::size_t I>() {
       detail::multiply_weight<typename AdapterAt<I>::Side, Scalar, EigenCpu>(

@@ -101,7 +101,7 @@ MultiplicativeFactors to_multiplicative(const Eigen::MatrixBase<DB>& B,
     left = detail::product_norm(missed, a);
   }
   const double size = detail::product_norm(b, a);
-  result.residual = size > 0.0 ? left / size : 0.0;
+  result.residual = size == 0.0 ? 0.0 : left / size;
   return result;
 }
 

@@ -68,7 +68,7 @@ struct ChangeOfRank {
 };
 
 /// The P' = I + B' A' of rank at most `rank` that is nearest to P in the Frobenius norm; columns
-/// beyond the rank of P - I are zero. Cost O(n r^2). Throws ShapeError for rank < 1.
+/// beyond the rank of P - I are zero. Cost O(n r^2). Throws ShapeError for rank < 1, NonFinite.
 inline ChangeOfRank with_rank(const PlusFactors& f, Index rank) {
   if (rank < 1) {
     throw ShapeError("lorma::with_rank: expected a rank >= 1, got " + std::to_string(rank));
@@ -76,24 +76,35 @@ inline ChangeOfRank with_rank(const PlusFactors& f, Index rank) {
   const Index n = f.B.rows();
   const Index r = f.B.cols();
   const Index m = std::min(n, r);
-  const Eigen::HouseholderQR<Matrix<double>> qr_B(f.B);
-  const Eigen::HouseholderQR<Matrix<double>> qr_A(f.A.transpose());
-  const Matrix<double> Q_B = qr_B.householderQ() * Matrix<double>::Identity(n, m);
-  const Matrix<double> Q_A = qr_A.householderQ() * Matrix<double>::Identity(n, m);
-  const Matrix<double> core = (Q_B.transpose() * f.B) * (f.A * Q_A);
-  const Eigen::JacobiSVD<Matrix<double>> svd(core, Eigen::ComputeFullU | Eigen::ComputeFullV);
+  if (!f.B.allFinite() || !f.A.allFinite()) {
+    throw NonFinite("lorma::with_rank: expected finite factors, got NaN or infinity");
+  }
   ChangeOfRank result;
-  result.spectrum = svd.singularValues();
-  const Index kept = std::min(rank, m);
   result.factors.B = Matrix<double>::Zero(n, rank);
   result.factors.A = Matrix<double>::Zero(rank, n);
+  result.spectrum = Eigen::VectorXd::Zero(m);
+  const double size_B = m > 0 ? f.B.cwiseAbs().maxCoeff() : 0.0;
+  const double size_A = m > 0 ? f.A.cwiseAbs().maxCoeff() : 0.0;
+  if (size_B == 0.0 || size_A == 0.0) return result;
+  // Of size 1, so that no square overflows or vanishes.
+  const Matrix<double> B = f.B / size_B;
+  const Matrix<double> A = f.A / size_A;
+  const Eigen::HouseholderQR<Matrix<double>> qr_B(B);
+  const Eigen::HouseholderQR<Matrix<double>> qr_A(A.transpose());
+  const Matrix<double> Q_B = qr_B.householderQ() * Matrix<double>::Identity(n, m);
+  const Matrix<double> Q_A = qr_A.householderQ() * Matrix<double>::Identity(n, m);
+  const Matrix<double> core = (Q_B.transpose() * B) * (A * Q_A);
+  const Eigen::JacobiSVD<Matrix<double>> svd(core, Eigen::ComputeFullU | Eigen::ComputeFullV);
+  const Eigen::VectorXd& sigma = svd.singularValues();
+  const Index kept = std::min(rank, m);
   // Half of each singular value in each factor: both are of one size.
-  const Eigen::VectorXd root = result.spectrum.head(kept).cwiseSqrt();
+  const Eigen::VectorXd root = std::sqrt(size_B) * std::sqrt(size_A) * sigma.head(kept).cwiseSqrt();
   result.factors.B.leftCols(kept) = Q_B * svd.matrixU().leftCols(kept) * root.asDiagonal();
   result.factors.A.topRows(kept) =
       root.asDiagonal() * svd.matrixV().leftCols(kept).transpose() * Q_A.transpose();
-  const double all = result.spectrum.norm();
-  result.dropped = all > 0.0 ? result.spectrum.tail(m - kept).norm() / all : 0.0;
+  const double all = sigma.norm();
+  result.dropped = all > 0.0 ? sigma.tail(m - kept).norm() / all : 0.0;
+  result.spectrum = size_B * (size_A * sigma);
   return result;
 }
 

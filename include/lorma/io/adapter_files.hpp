@@ -4,6 +4,8 @@
 
 /// The two files that an adapter is on disk, of either kind: peft_lora.hpp, lorma_directory.hpp.
 
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,21 +20,32 @@ inline constexpr std::string_view adapter_model_name = "adapter_model.safetensor
 
 namespace detail {
 
-/// Writes both. A new directory appears whole or not at all; in one that exists each file is
-/// replaced whole, the tensors first.
+/// Throws NonFinite, with the name of the layer, unless both factors are finite.
+inline void check_factors_finite(std::string_view function, const std::string& layer,
+                                 const Matrix<float>& B, const Matrix<float>& A) {
+  if (B.allFinite() && A.allFinite()) return;
+  throw NonFinite("lorma::" + std::string(function) + ": " + in_quotes(layer) +
+                  ": expected finite factors, got NaN or infinity");
+}
+
+/// Writes both. A new directory appears whole or not at all; in one that exists both files are
+/// written beside the old ones before the first of these is replaced.
 inline void write_adapter_files(const std::filesystem::path& directory,
                                 const std::vector<TensorSource>& tensors,
                                 const std::map<std::string, std::string>& metadata,
                                 const nlohmann::ordered_json& config) {
-  const auto write = [&](const std::filesystem::path& to) {
-    write_safetensors(to / adapter_model_name, tensors, metadata);
-    write_json(to / adapter_config_name, config);
-  };
-  if (std::filesystem::is_directory(directory)) return write(directory);
-  std::filesystem::create_directories(directory_path(directory).parent_path());
-  AtomicDirectory fresh(directory);
-  write(fresh.path());
-  fresh.commit();
+  const bool exists = std::filesystem::is_directory(directory);
+  if (!exists) std::filesystem::create_directories(directory_path(directory).parent_path());
+  AtomicDirectory fresh(exists ? directory / ".lorma-adapter" : directory);
+  write_safetensors(fresh.path() / adapter_model_name, tensors, metadata);
+  write_json(fresh.path() / adapter_config_name, config);
+  if (!exists) return fresh.commit();
+  for (const std::string_view name : {adapter_model_name, adapter_config_name}) {
+    std::error_code error;
+    std::filesystem::rename(fresh.path() / name, directory / name, error);
+    if (error) throw_io_error("write_adapter_files", "replace", directory / name, error.value());
+  }
+  sync_directory(directory);
 }
 
 }  // namespace detail

@@ -81,12 +81,13 @@ class AtomicDirectory {
       to.write(part);
       from.forget(part);
     }
-    to.commit();
+    to.commit();  // and the names in its folder with it
   }
 
   /// Puts it at its path.
   void commit() {
     std::error_code error;
+    detail::sync_directory(temporary_);
     std::filesystem::rename(temporary_, final_, error);
     if (error) detail::throw_io_error("AtomicDirectory", "create", final_, error.value());
     committed_ = true;

@@ -41,14 +41,18 @@ struct JsonDocument {
   }
 };
 
-/// The object in a file of at most 16 MiB. Throws Error if it cannot be read, FormatError if it is
-/// no JSON object, nests deeper than 100, or has a key twice.
-inline JsonDocument read_json_object(const std::filesystem::path& file) {
-  constexpr std::size_t most = std::size_t(16) << 20;
+/// Configurations are small.
+inline constexpr std::size_t most_config_bytes = std::size_t(16) << 20;
+
+/// The object in a file of at most `most` bytes. Throws Error if it cannot be read, FormatError if
+/// it is no JSON object, nests deeper than 100, or has a key twice.
+inline JsonDocument read_json_object(const std::filesystem::path& file,
+                                     std::size_t most = most_config_bytes) {
   const MemoryMap map(file);
   const std::span<const std::byte> bytes = map.bytes();
   if (bytes.size() > most) {
-    json_error(file, "expected at most 16 MiB, got " + std::to_string(bytes.size()) + " bytes");
+    json_error(file, "expected at most " + std::to_string(most) + " bytes, got " +
+                         std::to_string(bytes.size()));
   }
   const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   int depth = 0;

@@ -194,7 +194,8 @@ inline LormaAdapter read_lorma_adapter(const std::filesystem::path& directory) {
 }
 
 /// Writes a directory, as adapter_files.hpp does. Throws ShapeError if B and A of a layer do not
-/// fit, FormatError for outputs that two layers adapt and for what read_lorma_adapter refuses.
+/// fit, NonFinite, FormatError for outputs that two layers adapt and for what read_lorma_adapter
+/// refuses.
 inline void write_lorma_adapter(const std::filesystem::path& directory,
                                 const LormaAdapter& adapter) {
   detail::throw_problems(directory, detail::problems_of(adapter.layers));
@@ -214,6 +215,7 @@ inline void write_lorma_adapter(const std::filesystem::path& directory,
                        detail::shape(n, r) + " and A " +
                        detail::shape(layer.A.rows(), layer.A.cols()));
     }
+    detail::check_factors_finite("write_lorma_adapter", layer.key(), layer.B, layer.A);
     tensors.push_back(TensorSource::view(layer.key() + ".lorma_B",
                                          MatrixView<const float>(layer.B.data(), n, r, n)));
     tensors.push_back(TensorSource::view(layer.key() + ".lorma_A",

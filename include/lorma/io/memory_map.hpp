@@ -59,6 +59,20 @@ class MemoryMap {
     return {static_cast<const std::byte*>(data_), size_};
   }
 
+  /// Brings the pages of `part` in, all at once: cheaper than one by one as they are touched.
+  void prefetch(std::span<const std::byte> part) const {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t before = std::bit_cast<std::uintptr_t>(part.data()) % page;
+#ifdef MADV_POPULATE_READ
+    constexpr int advice = MADV_POPULATE_READ;
+#else
+    constexpr int advice = MADV_WILLNEED;
+#endif
+    // Where the system does not know the advice, pages come as they are touched.
+    static_cast<void>(
+        ::madvise(const_cast<std::byte*>(part.data()) - before, before + part.size(), advice));
+  }
+
   /// Gives the memory of whole pages of `part` back; they are read again when touched.
   void forget(std::span<const std::byte> part) const {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
@@ -108,6 +122,7 @@ class MemoryMap {
   std::span<const std::byte> bytes() const {
     return content_;
   }
+  void prefetch(std::span<const std::byte>) const {}
   void forget(std::span<const std::byte>) const {}
 
  private:

@@ -6,6 +6,8 @@
 /// and which fields would change the mathematics. Source: PEFT 0.21's own rules.
 
 #include <algorithm>
+#include <cctype>
+#include <optional>
 #include <regex>
 #include <set>
 #include <string>
@@ -16,53 +18,159 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Whether the whole of `text` is of the expression, by PEFT's rules. It comes from outside, so
-/// matching is polynomial and lengths are bounded.
-inline bool matches(const std::filesystem::path& file, const std::string& field,
-                    const std::string& expression, const std::string& text) {
-  constexpr std::size_t longest = 1000;
-  if (expression.size() > longest || text.size() > longest) {
-    json_error(file, in_quotes(field) + ": expected expressions and names of at most 1000 bytes");
-  }
-  auto flags = std::regex::ECMAScript;
+/// An expression of a configuration for names of modules. It comes from outside: what ECMAScript
+/// and Python read differently is refused, and so are repetition counts, which would let a short
+/// expression take any time to compile; matching is polynomial, and its sum is bounded.
+class ModuleExpression {
+ public:
+  /// `before` and `after` are put around it. Throws FormatError.
+  ModuleExpression(const std::filesystem::path& file, const std::string& field,
+                   const std::string& expression, std::string before, const std::string& after)
+      : file_(file), field_(field), cost_(static_cast<double>(expression.size())) {
+    const auto refuse = [&](const char* what) {
+      json_error(file, in_quotes(field) + ": expected a name or a regular expression without " +
+                           std::string(what) + ", got " + in_quotes(expression));
+    };
+    for (std::size_t i = 0; i < expression.size(); ++i) {
+      const char c = expression[i];
+      const char next = i + 1 < expression.size() ? expression[i + 1] : '\0';
+      if (static_cast<unsigned char>(c) >= 0x80) refuse("letters beyond ASCII");
+      if (c == '{') refuse("repetition counts");
+      if (c == '[' && (next == '[' || expression.compare(i, 3, "[^[") == 0)) refuse("classes");
+      if (c == '(' && next == '?' && expression.compare(i, 3, "(?:") != 0) {
+        refuse("groups of a kind of their own");
+      }
+      if (c != '\\') continue;
+      const bool letter = ('a' <= next && next <= 'z') || ('A' <= next && next <= 'Z') ||
+                          ('0' <= next && next <= '9');
+      if (letter && std::string_view("dDwWsSbB").find(next) == std::string_view::npos) {
+        refuse("escapes other than \\d \\w \\s \\b");
+      }
+      ++i;
+    }
+    auto flags = std::regex::ECMAScript;
 #ifdef __GLIBCXX__
-  flags |= std::regex_constants::__polynomial;
+    flags |= std::regex_constants::__polynomial;
 #endif
-  try {
-    return std::regex_match(text, std::regex(expression, flags));
-  } catch (const std::regex_error&) {
-    json_error(file, in_quotes(field) + ": expected a name or a regular expression, got " +
-                         in_quotes(expression));
-  }
-}
-
-/// The first key of rank_pattern or alpha_pattern that means the module, in the order of the file;
-/// empty if none does. A key is an expression for the name, or for the end of it behind a dot.
-inline std::string pattern_of(const std::filesystem::path& file, const JsonDocument& config,
-                              const std::string& field, const std::string& module) {
-  const auto same = [](char k, char m) { return k == m || k == '.'; };
-  for (const std::string& key : config.keys(field)) {
-    if (key.find_first_of("^$\\*+?()[]{}|") != key.npos) {
-      if (matches(file, field, "(.*\\.)?(" + key + ")", module)) return key;
-    } else if (key.size() <= module.size()) {  // a name, as most keys are
-      const std::size_t at = module.size() - key.size();
-      const bool ends =
-          std::equal(key.begin(), key.end(), module.begin() + std::ptrdiff_t(at), same);
-      if (ends && (at == 0 || module[at - 1] == '.')) return key;
+    try {
+      regex_.assign(before + expression + after, flags);
+    } catch (const std::regex_error&) {
+      refuse("errors");
     }
   }
-  return "";
-}
+
+  /// Whether it means the whole of the name. `spent` is what all matching has cost so far.
+  bool matches(const std::string& name, double& spent) const {
+    spent += cost_ * static_cast<double>(name.size());
+    if (spent > 2e8) {  // about ten seconds
+      json_error(file_, in_quotes(field_) + ": expected fewer or shorter expressions");
+    }
+    if (std::any_of(name.begin(), name.end(),
+                    [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
+      json_error(file_, in_quotes(field_) + ": expected names in ASCII beside expressions, got " +
+                            in_quotes(name));
+    }
+    return std::regex_match(name, regex_);
+  }
+
+ private:
+  std::filesystem::path file_;
+  std::string field_;
+  double cost_;
+  std::regex regex_;
+};
+
+inline constexpr std::string_view regex_characters = "^$\\*+?()[]{}|";
+
+/// Keys of rank_pattern or alpha_pattern: each an expression for the name of a module, or for the
+/// end of it behind a dot. The first that means a module counts, in the order of the file.
+class ModulePatterns {
+ public:
+  ModulePatterns(const std::filesystem::path& file, const JsonDocument& config,
+                 const std::string& field)
+      : keys_(config.keys(field)) {
+    for (const std::string& key : keys_) {
+      compiled_.emplace_back();
+      if (key.find_first_of(regex_characters) == key.npos) continue;
+      if (const std::string name = exact_name(key); !name.empty()) {
+        compiled_.back().exact = name;
+      } else {
+        compiled_.back().expression.emplace(file, field, key, "(.*\\.)?(", ")");
+      }
+    }
+  }
+
+  /// The key for a module; empty if none means it.
+  std::string find(const std::string& module) {
+    for (std::size_t i = 0; i < keys_.size(); ++i) {
+      if (means(i, module)) return keys_[i];
+    }
+    return "";
+  }
+
+  /// The key that means one module alone.
+  static std::string exact_key(const std::string& module) {
+    std::string key = "^";
+    for (const char c : module) {
+      if (c == '.' || regex_characters.find(c) != regex_characters.npos) key += '\\';
+      key += c;
+    }
+    return key;
+  }
+
+ private:
+  struct Compiled {
+    std::string exact;  ///< the one name that is meant; empty: see expression
+    std::optional<ModuleExpression> expression;  ///< nothing: the key is a name
+  };
+
+  /// The name that exact_key made the key of; empty for other keys.
+  static std::string exact_name(const std::string& key) {
+    if (key.empty() || key[0] != '^') return "";
+    std::string name;
+    for (std::size_t i = 1; i < key.size(); ++i) {
+      if (key[i] == '\\' && i + 1 < key.size() &&
+          !std::isalnum(static_cast<unsigned char>(key[i + 1]))) {
+        name += key[++i];
+      } else if (key[i] == '.' || regex_characters.find(key[i]) != regex_characters.npos) {
+        return "";
+      } else {
+        name += key[i];
+      }
+    }
+    return name;
+  }
+
+  bool means(std::size_t i, const std::string& module) {
+    const std::string& key = keys_[i];
+    const Compiled& compiled = compiled_[i];
+    if (!compiled.exact.empty()) return compiled.exact == module;
+    if (compiled.expression) return compiled.expression->matches(module, spent_);
+    // A name, in which a dot is any character.
+    if (key.size() > module.size()) return false;
+    const std::size_t at = module.size() - key.size();
+    return (at == 0 || module[at - 1] == '.') &&
+           std::equal(key.begin(), key.end(), module.begin() + static_cast<std::ptrdiff_t>(at),
+                      [](char k, char m) { return k == m || k == '.'; });
+  }
+
+  std::vector<std::string> keys_;
+  std::vector<Compiled> compiled_;
+  double spent_ = 0.0;
+};
 
 /// What target_modules of a configuration asks for.
 class TargetModules {
  public:
-  TargetModules(const std::filesystem::path& file, const JsonFields& fields) : file_(file) {
+  TargetModules(const std::filesystem::path& file, const JsonFields& fields) {
     const nlohmann::json& value = fields.find("target_modules");
     if (value.is_null()) return;
     if (value.is_string()) {
-      expression_ = value.get<std::string>();
-      if (expression_ == "all-linear") expression_.clear();
+      const auto text = value.get<std::string>();
+      const std::string_view all = "all-linear";
+      const bool is_all = std::equal(text.begin(), text.end(), all.begin(), all.end(),
+                                     [](char t, char a) { return t == a || t + 32 == a; });
+      if (!is_all) expression_.emplace(file, "target_modules", text, "", "");
       return;
     }
     if (!value.is_array()) fields.refuse("target_modules", "a list of names or an expression");
@@ -73,10 +181,8 @@ class TargetModules {
     is_list_ = true;
   }
 
-  bool contain(const std::string& module) const {
-    if (!is_list_) {
-      return expression_.empty() || matches(file_, "target_modules", expression_, module);
-    }
+  bool contain(const std::string& module) {
+    if (!is_list_) return !expression_ || expression_->matches(module, spent_);
     // Every end of the name that begins behind a dot.
     for (std::size_t at = 0;; ++at) {
       if (names_.contains(module.substr(at))) return true;
@@ -99,10 +205,10 @@ class TargetModules {
   }
 
  private:
-  const std::filesystem::path& file_;
   bool is_list_ = false;
   std::set<std::string> names_;
-  std::string expression_;  ///< empty: every module
+  std::optional<ModuleExpression> expression_;  ///< nothing: every module
+  double spent_ = 0.0;
 };
 
 /// Fields that leave the product of saved factors and base as it is, or are read.

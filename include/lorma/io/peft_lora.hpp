@@ -39,7 +39,8 @@ struct PeftLora {
   bool use_rslora = false;
   /// The base's weights are stored in x out (GPT-2's Conv1D); B and A are as above all the same.
   bool fan_in_fan_out = false;
-  std::vector<LoraLayer> layers;  ///< by name
+  std::vector<LoraLayer> layers;       ///< by name
+  std::vector<std::string> unmatched;  ///< names of target_modules that no tensor bears
 };
 
 namespace detail {
@@ -66,7 +67,9 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
   const double default_alpha = fields.positive("lora_alpha");
   const nlohmann::json& ranks = fields.object("rank_pattern");
   const nlohmann::json& alphas = fields.object("alpha_pattern");
-  const detail::TargetModules targets(config_path, fields);
+  detail::TargetModules targets(config_path, fields);
+  detail::ModulePatterns rank_pattern(config_path, config, "rank_pattern");
+  detail::ModulePatterns alpha_pattern(config_path, config, "alpha_pattern");
 
   const SafetensorsFile file(directory / adapter_model_name);
   struct Pair {
@@ -114,8 +117,8 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
           detail::in_quotes(module + (pair.A == nullptr ? ".lora_A.weight" : ".lora_B.weight")));
       continue;
     }
-    const std::string rank_key = detail::pattern_of(config_path, config, "rank_pattern", module);
-    const std::string alpha_key = detail::pattern_of(config_path, config, "alpha_pattern", module);
+    const std::string rank_key = rank_pattern.find(module);
+    const std::string alpha_key = alpha_pattern.find(module);
     const Index rank =
         rank_key.empty() ? default_rank : fields.count_of("rank_pattern", ranks[rank_key]);
     const double alpha =
@@ -139,8 +142,13 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
     layer.B = file.matrix<float>(pair.B->name);
     lora.layers.push_back(std::move(layer));
   }
+  // An end of names may be one that other models have; a whole name says what must be here.
   for (const std::string& name : targets.absent_from(modules)) {
-    problems.push_back("missing tensors of 'target_modules' " + detail::in_quotes(name));
+    if (modules.empty() || name.find('.') != name.npos) {
+      problems.push_back("missing tensors of 'target_modules' " + detail::in_quotes(name));
+    } else {
+      lora.unmatched.push_back(name);
+    }
   }
   detail::throw_problems(directory / adapter_model_name, problems);
   return lora;
@@ -181,7 +189,7 @@ inline void make_portable(PeftLora& lora) {
 
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
 /// become `r` and `lora_alpha`, others patterns. Throws ShapeError if B and A of a layer do not
-/// fit, FormatError for a module named twice.
+/// fit, NonFinite, FormatError for a module named twice and for a scale that is not that of alpha.
 inline void write_peft_lora(const std::filesystem::path& directory, const PeftLora& lora) {
   std::map<Index, std::size_t> ranks;
   std::map<double, std::size_t> alphas;
@@ -193,6 +201,15 @@ inline void write_peft_lora(const std::filesystem::path& directory, const PeftLo
                        detail::shape(layer.B.rows(), layer.B.cols()) + " and A " +
                        detail::shape(layer.A.rows(), layer.A.cols()));
     }
+    const auto r = static_cast<double>(layer.A.rows());
+    const double scale = layer.alpha / (lora.use_rslora ? std::sqrt(r) : r);
+    if (!(std::abs(layer.scale - scale) <= 1e-9 * std::abs(scale)) || !(layer.alpha > 0.0)) {
+      throw FormatError("lorma::write_peft_lora: " + detail::in_quotes(layer.module) +
+                        ": expected alpha > 0 and the scale that follows from it, " +
+                        std::to_string(scale) + ", got " + std::to_string(layer.alpha) + " and " +
+                        std::to_string(layer.scale));
+    }
+    detail::check_factors_finite("write_peft_lora", layer.module, layer.B, layer.A);
     ++ranks[layer.A.rows()];
     ++alphas[layer.alpha];
     const std::string name = std::string(detail::peft_prefix) + layer.module;
@@ -225,7 +242,8 @@ inline void write_peft_lora(const std::filesystem::path& directory, const PeftLo
   if (!lora.base_model.empty()) config["base_model_name_or_path"] = lora.base_model;
   config["r"] = rank;
   config["lora_alpha"] = alpha;
-  if (alpha == std::floor(alpha)) config["lora_alpha"] = static_cast<std::int64_t>(alpha);
+  if (alpha == std::floor(alpha) && alpha < 1e15)
+    config["lora_alpha"] = static_cast<std::int64_t>(alpha);
   config["lora_dropout"] = 0.0;
   config["bias"] = "none";
   config["use_rslora"] = lora.use_rslora;
@@ -238,8 +256,9 @@ inline void write_peft_lora(const std::filesystem::path& directory, const PeftLo
   auto alpha_pattern = nlohmann::ordered_json::object();
   for (const LoraLayer& layer : lora.layers) {
     targets.push_back(layer.module);
-    if (layer.A.rows() != rank) rank_pattern[layer.module] = layer.A.rows();
-    if (layer.alpha != alpha) alpha_pattern[layer.module] = layer.alpha;
+    const std::string key = detail::ModulePatterns::exact_key(layer.module);
+    if (layer.A.rows() != rank) rank_pattern[key] = layer.A.rows();
+    if (layer.alpha != alpha) alpha_pattern[key] = layer.alpha;
   }
   config["target_modules"] = targets;
   config["rank_pattern"] = rank_pattern;

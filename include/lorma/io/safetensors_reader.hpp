@@ -93,6 +93,8 @@ class SafetensorsFile {
   const std::vector<StoredTensor>& tensors() const { return header_.tensors; }
   const std::map<std::string, std::string>& metadata() const { return header_.metadata; }
 
+  /// Brings the pages of `part` of this file's data in before they are read.
+  void prefetch(std::span<const std::byte> part) const { map_.prefetch(part); }
   /// Gives the memory of pages back that reading `part` of this file's data brought in.
   void forget(std::span<const std::byte> part) const { map_.forget(part); }
 

@@ -27,9 +27,8 @@ constexpr double storage_epsilon() {
 }
 
 /// Throws RankDeficient unless digits survive: condition * eps < 1.
-template <typename T>
-void check_invertible(std::string_view inflation, double condition) {
-  if (condition * storage_epsilon<T>() < 1.0) return;
+inline void check_invertible(std::string_view inflation, double condition, double epsilon) {
+  if (condition * epsilon < 1.0) return;
   std::ostringstream text;
   text << "lorma::unmerge_in_place: expected an invertible multiplier, got " << inflation
        << " with condition number ";
@@ -38,19 +37,19 @@ void check_invertible(std::string_view inflation, double condition) {
   } else {
     text << "infinity";
   }
-  text << ": no digit of the weight (eps " << storage_epsilon<T>()
-       << ") would survive; the weight is unchanged";
+  text << ": no digit of the weight (eps " << epsilon << ") would survive; the weight is unchanged";
   throw RankDeficient(text.str());
 }
 
 }  // namespace detail
 
-/// Undoes merge_in_place. Throws ShapeError, NonFinite on request, RankDeficient (with the
+/// Undoes merge_in_place. `epsilon` is that of the type which W was or will be rounded to, where
+/// that is coarser than its own. Throws ShapeError, NonFinite on request, RankDeficient (with the
 /// condition number); W is untouched then.
 template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W>
 void unmerge_in_place(const Factors<S>& f, W&& w, typename Backend::Workspace& workspace,
-                      Finiteness finiteness = Finiteness::unchecked) {
+                      Finiteness finiteness = Finiteness::unchecked, double epsilon = 0.0) {
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
   const auto view = Backend::output("unmerge_in_place", w);
   using T = std::remove_cvref_t<decltype(*view.data)>;
@@ -60,7 +59,8 @@ void unmerge_in_place(const Factors<S>& f, W&& w, typename Backend::Workspace& w
   detail::check_weight<Side>("unmerge_in_place", f, view.rows, view.cols);
   detail::check_finiteness<Backend>("unmerge_in_place", finiteness, workspace, f, view);
   const auto undo = [&](const auto& inverse) {
-    detail::check_invertible<T>(Inflation::name, inverse.condition());
+    detail::check_invertible(Inflation::name, inverse.condition(),
+                             std::max(epsilon, detail::storage_epsilon<T>()));
     if (view.empty()) return;
     detail::multiply_weight<Side, S, Backend>(workspace, inverse, as_const(view), view);
   };
