@@ -7,6 +7,7 @@ and what was measured before is written all the same.
 
 usage: cuda_torch.py OUT.json
 """
+import importlib
 import json
 import statistics
 import sys
@@ -50,6 +51,10 @@ def lorma_pi(weight, a, b):
 def peft_lora(weight, _a, _b):
     """Through get_peft_model, which every version has; the layer's own constructor changes."""
     from peft import LoraConfig, get_peft_model
+    try:  # PEFT 0.21 uses it without importing it
+        importlib.import_module("torch.distributed.tensor")
+    except ImportError:
+        pass
     base = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     base.weight = torch.nn.Parameter(weight, requires_grad=False)
     model = torch.nn.Sequential()

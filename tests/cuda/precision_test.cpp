@@ -115,7 +115,8 @@ TEST_CASE("TF32 rounds operands to 11 bits where it is allowed, and nowhere else
     adapter.set_factors(host.B().cast<float>(), host.A().cast<float>());
     return distance(to_host(adapter.forward(to_device(context, W0), to_device(context, X))), exact);
   };
-  // Three products follow each other, each of two rounded operands; half a percent for squares.
+  // Three products follow each other, each of two operands rounded by 2^-11 at most; half a percent
+  // for products of errors. Norms bound sums of one sign, so that truncation stays below it too.
   CHECK(error(Tf32::allowed) <= 6.03 * 0x1p-11 * size);
   CHECK(error(Tf32::refused) <= 0x1p-18 * size);
 }

@@ -198,6 +198,8 @@ class Adapter {
     auto workspace = Backend::make_workspace(context_);
     const auto frame = workspace.frame();
     const Factors<Scalar> f = factors();
+    detail::check_places("Adapter::inflated", detail::place_of<Backend>(context_),
+                         {{"the factors", f.place}});
     const Operator<Dense, Inflation, Backend, Scalar> P(workspace, f);
     MatrixType result;
     Backend::resize(context_, result, n_, n_);
