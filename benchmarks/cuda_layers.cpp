@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // One layer on an NVIDIA GPU: the frozen weight alone by plain cuBLAS, LoRMA+ by the same products
-// called by hand, and lorma. Times are CUDA events around one step, medians by the reporter:
-//   bench_cuda_layers --benchmark_repetitions=9 --benchmark_report_aggregates_only=true
+// called by hand, and lorma; and what the rotation costs in front of tensor cores. Times are CUDA
+// events around one step, medians of five repetitions:
+//   bench_cuda_layers --benchmark_out=cuda.json [--benchmark_filter=bfloat16/LLaMA.*/4096]
+// By the peak rates of an H100 (not measured) the whole takes about five minutes and 6 GB.
 
 #include <benchmark/benchmark.h>
 
 #include <iostream>
 #include <lorma/backend/cublas.hpp>
 #include <lorma/lorma.hpp>
+#include <optional>
 #include <random>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -33,12 +38,35 @@ CudaContext& context() {
   return it;
 }
 
+void check(const char* call, cudaError_t status) {
+  detail::check_cuda(call, status);
+}
+
+constexpr Index stock_size = 4194301;
+
+/// rows x cols numbers of U(-1, 1) / sqrt(cols), cut from one stock of a prime length, because a
+/// matrix of the CPU would take longer to fill and to copy than all steps on it.
 template <typename S>
-DeviceMatrix<S> random_device(Index rows, Index cols, unsigned seed) {
-  std::mt19937_64 urbg(seed);
-  Matrix<float> m(rows, cols);
-  fill_uniform(view_of(m), 1.0 / std::sqrt(static_cast<double>(cols)), urbg);
-  return to_device(context(), Matrix<S>(m.template cast<S>()));
+DeviceMatrix<S> random_device(Index rows, Index cols, Index seed) {
+  static const DeviceMatrix<float> stock = [] {
+    std::mt19937_64 urbg(1);
+    Matrix<float> m(stock_size, 1);
+    fill_uniform(view_of(m), 1.0, urbg);
+    return to_device(context(), m);
+  }();
+  DeviceMatrix<S> result(context(), rows, cols);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(cols));
+  Index from = seed * 999983 % stock_size;
+  for (Index done = 0; done < result.size();) {
+    const Index count = std::min(stock_size - from, result.size() - done);
+    check("lorma_cuda_copy",
+          lorma_cuda_copy(
+              context().stream(), scale, detail::kernel_matrix(stock.view().row_range(from, count)),
+              detail::kernel_matrix(MatrixView<S>(result.data() + done, count, 1, count))));
+    done += count;
+    from = 0;
+  }
+  return result;
 }
 
 /// Weight, input and gradient of one layer, and room for its outputs.
@@ -53,28 +81,64 @@ struct Layer {
   DeviceMatrix<S> W0, X, dH, H, dX;
 };
 
+/// The layer of a size; the last one is kept, as neighbouring benchmarks share it.
+template <typename S>
+Layer<S>& layer(Index d, Index k, Index b) {
+  static std::optional<Layer<S>> last;
+  if (!last || last->W0.rows() != d || last->W0.cols() != k || last->X.cols() != b) {
+    last.reset();  // before the next takes memory
+    last.emplace(d, k, b);
+  }
+  return *last;
+}
+
+class Event {
+ public:
+  Event() { check("cudaEventCreate", cudaEventCreate(&event_)); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { (void)cudaEventDestroy(event_); }
+  void record() const { check("cudaEventRecord", cudaEventRecord(event_, context().stream())); }
+  double seconds_since(const Event& begin) const {
+    float milliseconds = 0;
+    check("cudaEventSynchronize", cudaEventSynchronize(event_));
+    check("cudaEventElapsedTime", cudaEventElapsedTime(&milliseconds, begin.event_, event_));
+    return static_cast<double>(milliseconds) / 1e3;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 /// Times `step` with CUDA events after warming it up.
 template <typename F>
 void measure(benchmark::State& state, double flops, F&& step) {
-  cudaEvent_t begin = nullptr;
-  cudaEvent_t end = nullptr;
-  cudaEventCreate(&begin);
-  cudaEventCreate(&end);
-  for (int i = 0; i < 3; ++i) step();
+  const Event begin, end;
+  for (int i = 0; i < 2; ++i) step();
   context().synchronize();
   for ([[maybe_unused]] auto _ : state) {
-    cudaEventRecord(begin, context().stream());
+    begin.record();
     step();
-    cudaEventRecord(end, context().stream());
-    cudaEventSynchronize(end);
-    float milliseconds = 0;
-    cudaEventElapsedTime(&milliseconds, begin, end);
-    state.SetIterationTime(static_cast<double>(milliseconds) / 1e3);
+    end.record();
+    state.SetIterationTime(end.seconds_since(begin));
   }
   state.counters["flops"] =
       benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
-  cudaEventDestroy(begin);
-  cudaEventDestroy(end);
+}
+
+/// Registers `function(state)`; what CUDA refuses becomes the error of that benchmark alone.
+template <typename F>
+void add(const std::string& name, F function) {
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [function](benchmark::State& state) {
+                                 try {
+                                   function(state);
+                                 } catch (const Error& error) {
+                                   state.SkipWithError(error.what());
+                                 }
+                               })
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond);
 }
 
 template <typename S>
@@ -86,7 +150,7 @@ void product(Accumulator<S> alpha, const MatrixView<const S>& A, const MatrixVie
 /// H = W0 X and, in training, dX = W0^T dH.
 template <typename S>
 void frozen(benchmark::State& state, Index d, Index k, Index b, bool training) {
-  Layer<S> l(d, k, b);
+  Layer<S>& l = layer<S>(d, k, b);
   const auto flops = static_cast<double>(2 * d * k * b) * (training ? 2 : 1);
   measure(state, flops, [&] {
     product<S>(1, std::as_const(l.W0).view(), std::as_const(l.X).view(), 0, l.H.view());
@@ -100,15 +164,16 @@ void frozen(benchmark::State& state, Index d, Index k, Index b, bool training) {
 /// What LoRMA+ has to compute, each product called by hand.
 template <typename S>
 void by_hand(benchmark::State& state, Index d, Index k, Index b, bool training) {
-  Layer<S> l(d, k, b);
+  Layer<S>& l = layer<S>(d, k, b);
   const auto A = random_device<S>(rank_r, d, 4);
   const auto B = random_device<S>(d, rank_r, 5);
   DeviceMatrix<S> Y(context(), d, b), dY(context(), d, b), U(context(), rank_r, b),
       V(context(), rank_r, b), dA(context(), rank_r, d), dB(context(), d, rank_r);
   const auto in = [](const DeviceMatrix<S>& m) { return m.view(); };
   const auto copy = [](const DeviceMatrix<S>& from, DeviceMatrix<S>& to) {
-    cudaMemcpyAsync(to.data(), from.data(), static_cast<std::size_t>(from.size()) * sizeof(S),
-                    cudaMemcpyDeviceToDevice, context().stream());
+    check("cudaMemcpyAsync",
+          cudaMemcpyAsync(to.data(), from.data(), static_cast<std::size_t>(from.size()) * sizeof(S),
+                          cudaMemcpyDeviceToDevice, context().stream()));
   };
   const auto flops = static_cast<double>(2 * d * k * b) * (training ? 2 : 1);
   measure(state, flops, [&] {
@@ -129,10 +194,10 @@ void by_hand(benchmark::State& state, Index d, Index k, Index b, bool training) 
 
 template <typename S, typename Inflation, typename Order>
 void adapted(benchmark::State& state, Index d, Index k, Index b, bool training) {
-  Layer<S> l(d, k, b);
+  Layer<S>& l = layer<S>(d, k, b);
   Adapter<S, Inflation, Order, Pre, CuBlas> adapter(context(), d, rank_r, float(rank_r));
-  std::mt19937_64 urbg(6);
-  adapter.initialize(urbg);
+  adapter.A() = random_device<S>(rank_r, d, 6);
+  adapter.B() = random_device<S>(d, rank_r, 7);
   typename decltype(adapter)::Tape tape(context());
   DeviceWorkspace workspace(context());
   Gradients<S, CuBlas> g;
@@ -152,54 +217,56 @@ void register_type(const std::string& type) {
   for (const LayerShape& shape : layers) {
     for (const Index b : token_counts) {
       for (const bool training : {false, true}) {
-        const auto add = [&](const char* what, auto function) {
+        const auto add_step = [&](const char* what, auto function) {
           const std::string name = std::string(what) + "/" + type + "/" + shape.name + "/" +
                                    std::to_string(b) + (training ? "/training" : "/forward");
-          benchmark::RegisterBenchmark(
-              name.c_str(),
-              [=](benchmark::State& state) { function(state, shape.d, shape.k, b, training); })
-              ->UseManualTime()
-              ->Unit(benchmark::kMicrosecond);
+          add(name,
+              [=](benchmark::State& state) { function(state, shape.d, shape.k, b, training); });
         };
-        add("frozen", frozen<S>);
-        add("by_hand", by_hand<S>);
-        add("LoRMA+", adapted<S, Identity, ActivationFirst<Factored>>);
+        add_step("frozen", frozen<S>);
+        add_step("by_hand", by_hand<S>);
+        add_step("LoRMA+", adapted<S, Identity, ActivationFirst<Factored>>);
         if (shape.d <= 4096) {
-          add("LoRMA_pi_dense", adapted<S, CyclicPermutation, ActivationFirst<Dense>>);
-          add("LoRMA_pi_spectral", adapted<S, CyclicPermutation, ActivationFirst<Spectral>>);
+          add_step("LoRMA_pi_dense", adapted<S, CyclicPermutation, ActivationFirst<Dense>>);
+          add_step("LoRMA_pi_spectral", adapted<S, CyclicPermutation, ActivationFirst<Spectral>>);
         }
       }
     }
   }
 }
 
-/// A product through the view of leading dimension 2n - 1 against one of leading dimension n.
+enum class Rotation : unsigned char { view, aligned_copy, plain };
+
+/// P X with P = I_pi(M) as the view of leading dimension 2n - 1, as aligned rows that a pass turns
+/// first (which is timed too), and a product with a plain matrix.
 template <typename S>
-void rotation_view(benchmark::State& state, Index n, Index ld) {
-  DeviceMatrix<S> T(context(), n, 2 * n, StorageOrder::RowMajor);
+void rotation(benchmark::State& state, Index n, Rotation how) {
+  constexpr Index tokens = 4096;
+  const auto source = random_device<S>(2 * n, n, 1);  // row-major n x 2n
+  const auto X = random_device<S>(n, tokens, 2);
+  DeviceMatrix<S> H(context(), n, tokens), P(context(), n, n, StorageOrder::RowMajor);
   DeviceWorkspace workspace(context());
-  CuBlas::fill(workspace, 1, T.view());
-  const auto X = random_device<S>(n, 4096, 1);
-  DeviceMatrix<S> H(context(), n, 4096);
-  const MatrixView<const S> P(T.data() + (ld == n ? 0 : n), n, n, ld, StorageOrder::RowMajor);
-  measure(state, 2.0 * static_cast<double>(n * n) * 4096,
-          [&] { product<S>(1, P, std::as_const(X).view(), 0, H.view()); });
+  const MatrixView<const S> M(source.data(), n, n, n, StorageOrder::RowMajor);
+  const MatrixView<const S> view(source.data() + n, n, n, 2 * n - 1, StorageOrder::RowMajor);
+  measure(state, 2.0 * static_cast<double>(n * n * tokens), [&] {
+    if (how == Rotation::aligned_copy) CuBlas::rotate(workspace, 1, M, P.view());
+    const MatrixView<const S> left = how == Rotation::view    ? view
+                                     : how == Rotation::plain ? M
+                                                              : as_const(P.view());
+    product<S>(1, left, X.view(), 0, H.view());
+  });
 }
 
-void register_rotation() {
+template <typename S>
+void register_rotation(const std::string& type) {
   for (const Index n : {1024, 2048, 4096}) {
-    for (const Index ld : {n, 2 * n - 1}) {
-      const std::string size = std::to_string(n) + "/ld:" + std::to_string(ld);
-      benchmark::RegisterBenchmark(("rotation/float32/" + size).c_str(),
-                                   [=](benchmark::State& s) { rotation_view<float>(s, n, ld); })
-          ->UseManualTime()
-          ->Unit(benchmark::kMicrosecond);
-      benchmark::RegisterBenchmark(
-          ("rotation/bfloat16/" + size).c_str(),
-          [=](benchmark::State& s) { rotation_view<Eigen::bfloat16>(s, n, ld); })
-          ->UseManualTime()
-          ->Unit(benchmark::kMicrosecond);
-    }
+    const auto add_way = [&](const char* what, Rotation how) {
+      add("rotation/" + type + "/" + std::to_string(n) + "/" + what,
+          [=](benchmark::State& state) { rotation<S>(state, n, how); });
+    };
+    add_way("view", Rotation::view);
+    add_way("aligned_copy", Rotation::aligned_copy);
+    add_way("plain", Rotation::plain);
   }
 }
 
@@ -207,22 +274,32 @@ void register_rotation() {
 
 int main(int argc, char** argv) {
   try {
-    context();
+    int driver = 0;
+    cudaDeviceProp properties{};
+    check("cudaDriverGetVersion", cudaDriverGetVersion(&driver));
+    check("cudaGetDeviceProperties", cudaGetDeviceProperties(&properties, context().device()));
+    benchmark::AddCustomContext("gpu", properties.name);
+    benchmark::AddCustomContext("driver", std::to_string(driver));
+    benchmark::AddCustomContext("cuda", std::to_string(CUDART_VERSION));
   } catch (const BackendError& error) {
     std::cerr << error.what() << '\n';
     return 77;
   }
-  int driver = 0;
-  cudaDriverGetVersion(&driver);
-  cudaDeviceProp properties{};
-  cudaGetDeviceProperties(&properties, 0);
-  benchmark::AddCustomContext("gpu", properties.name);
-  benchmark::AddCustomContext("driver", std::to_string(driver));
-  benchmark::AddCustomContext("cuda", std::to_string(CUDART_VERSION));
   register_type<float>("float32");
   register_type<Eigen::bfloat16>("bfloat16");
-  register_rotation();
-  benchmark::Initialize(&argc, argv);
+  register_rotation<float>("float32");
+  register_rotation<Eigen::half>("float16");
+  register_rotation<Eigen::bfloat16>("bfloat16");
+  // Defaults, which what is given overrides.
+  std::vector<std::string> defaults{argv[0], "--benchmark_min_time=0.02",
+                                    "--benchmark_repetitions=5",
+                                    "--benchmark_report_aggregates_only=true"};
+  std::vector<char*> arguments;
+  for (std::string& text : defaults) arguments.push_back(text.data());
+  arguments.insert(arguments.end(), argv + 1, argv + argc);
+  argc = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  benchmark::Initialize(&argc, arguments.data());
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

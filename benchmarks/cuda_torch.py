@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch on a GPU, the peer of bench_cuda_layers: the frozen layer, LoRA, the LoRMA layers as the
 paper's code computes them (the merged weight is formed in every step), and PEFT's LoRA where it is
-installed. Medians of CUDA-event times as JSON.
+installed (0.11 or newer). Medians of CUDA-event times as JSON; what fails is listed under "failed",
+and what was measured before is written all the same.
 
 usage: cuda_torch.py OUT.json
 """
+import importlib
 import json
 import statistics
 import sys
@@ -21,39 +23,47 @@ LAYERS = {
 TOKENS = (1, 256, 4096, 16384)
 
 
+# Each maker gives the layer as a function of x, and the leaves whose gradients it makes.
+
 def frozen(weight, _a, _b):
-    return lambda x: x @ weight.T
+    return (lambda x: x @ weight.T), []
 
 
 def lora(weight, _a, _b):
     d, k = weight.shape
     a = torch.randn(RANK, k, device="cuda", dtype=weight.dtype, requires_grad=True)
-    b = torch.zeros(d, RANK, device="cuda", dtype=weight.dtype, requires_grad=True)
-    return lambda x: x @ weight.T + (x @ a.T) @ b.T
+    b = torch.randn(d, RANK, device="cuda", dtype=weight.dtype, requires_grad=True)
+    return (lambda x: x @ weight.T + (x @ a.T) @ b.T), [a, b]
 
 
 def lorma_plus(weight, a, b):
     eye = torch.eye(weight.shape[0], device="cuda", dtype=weight.dtype)
-    return lambda x: x @ ((eye + b @ a) @ weight).T
+    return (lambda x: x @ ((eye + b @ a) @ weight).T), [a, b]
 
 
 def lorma_pi(weight, a, b):
     n = weight.shape[0]
     i = torch.arange(n, device="cuda")
     index = (i[None, :] - i[:, None]) % n
-
-    def forward(x):
-        return x @ (torch.gather(b @ a, 1, index) @ weight).T
-    return forward
+    return (lambda x: x @ (torch.gather(b @ a, 1, index) @ weight).T), [a, b]
 
 
 def peft_lora(weight, _a, _b):
-    from peft.tuners.lora import Linear
-    base = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="cuda",
-                           dtype=weight.dtype)
-    base.weight.data = weight
-    base.weight.requires_grad_(False)
-    return Linear(base, "default", r=RANK, lora_alpha=RANK).to("cuda", weight.dtype)
+    """Through get_peft_model, which every version has; the layer's own constructor changes."""
+    from peft import LoraConfig, get_peft_model
+    try:  # PEFT 0.21 uses it without importing it
+        importlib.import_module("torch.distributed.tensor")
+    except ImportError:
+        pass
+    base = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    base.weight = torch.nn.Parameter(weight, requires_grad=False)
+    model = torch.nn.Sequential()
+    model.add_module("layer", base)
+    config = LoraConfig(r=RANK, lora_alpha=RANK, lora_dropout=0.0, bias="none",
+                        target_modules=["layer"])
+    # Newer versions keep factors of bfloat16 layers in float32 unless they are cast.
+    layer = get_peft_model(model, config).base_model.model.layer.to("cuda", weight.dtype)
+    return layer, [p for p in layer.parameters() if p.requires_grad]
 
 
 def median_microseconds(step):
@@ -70,18 +80,20 @@ def median_microseconds(step):
     return statistics.median(times)
 
 
-def main():
-    if not torch.cuda.is_available():
-        sys.exit("cuda_torch.py: no GPU")
-    torch.backends.cuda.matmul.allow_tf32 = False
-    makers = {"frozen": frozen, "LoRA": lora, "LoRMA+": lorma_plus, "LoRMA_pi": lorma_pi}
-    try:
-        import peft
-        makers["PEFT_LoRA"] = peft_lora
-    except ImportError:
-        peft = None
-    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__,
-              "peft": peft.__version__ if peft else None, "microseconds": {}}
+def measure(module, leaves, x, g, training):
+    if not training:
+        def step():
+            with torch.no_grad():
+                module(x)
+    else:
+        def step():
+            for leaf in (x, *leaves):
+                leaf.grad = None  # a step that adds to old gradients does more
+            module(x).backward(g)
+    return median_microseconds(step)
+
+
+def all_cases(makers, result):
     for type_name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         for layer, (d, k) in LAYERS.items():
             weight = torch.randn(d, k, device="cuda", dtype=dtype) / k ** 0.5
@@ -93,19 +105,38 @@ def main():
                 for name, make in makers.items():
                     if name == "LoRMA_pi" and d > 4096:
                         continue
-                    module = make(weight, a, b)
                     for task in ("forward", "training"):
-                        if task == "forward":
-                            def step():
-                                with torch.no_grad():
-                                    module(x)
-                        else:
-                            def step():
-                                module(x).backward(g)
                         key = f"{name}/{type_name}/{layer}/{tokens}/{task}"
-                        result["microseconds"][key] = median_microseconds(step)
-    with open(sys.argv[1], "w", encoding="utf-8") as out:
-        json.dump(result, out, indent=1)
+                        try:
+                            module, leaves = make(weight, a, b)
+                            result["microseconds"][key] = measure(module, leaves, x, g,
+                                                                  task == "training")
+                        except Exception as error:  # one case must not cost the others
+                            result["failed"][key] = f"{type(error).__name__}: {error}"
+                            torch.cuda.empty_cache()
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    if not torch.cuda.is_available():
+        sys.exit("cuda_torch.py: no GPU")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    makers = {"frozen": frozen, "LoRA": lora, "LoRMA+": lorma_plus, "LoRMA_pi": lorma_pi}
+    try:
+        import peft
+        makers["PEFT_LoRA"] = peft_lora
+    except ImportError:
+        peft = None
+    result = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__,
+              "peft": peft.__version__ if peft else None, "microseconds": {}, "failed": {}}
+    try:
+        all_cases(makers, result)
+    finally:
+        with open(sys.argv[1], "w", encoding="utf-8") as out:
+            json.dump(result, out, indent=1)
+    for key, error in result["failed"].items():
+        print(f"failed: {key}: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,15 @@ endif()
 
 if(LORMA_FOUND_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    # Instructions for Hopper, and the intermediate code that drivers of the others translate.
-    set(CMAKE_CUDA_ARCHITECTURES "75-virtual;90-real")
+    # Instructions for the cards that the toolkit knows, and the intermediate code that drivers of
+    # all others translate. A card of its own costs 2 s; the preset `test` pins fewer.
+    set(CMAKE_CUDA_ARCHITECTURES "75-virtual")
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-code OUTPUT_VARIABLE lorma_known_cards)
+    foreach(lorma_card IN ITEMS 80 86 89 90 100 120)
+      if(lorma_known_cards MATCHES "sm_${lorma_card}\n")
+        list(APPEND CMAKE_CUDA_ARCHITECTURES "${lorma_card}-real")
+      endif()
+    endforeach()
   endif()
   enable_language(CUDA)
   set(lorma_kernels ${PROJECT_BINARY_DIR}/lorma_cuda_kernels.cu)

@@ -127,56 +127,6 @@ TEST_CASE("an adapter moves to the device and back unchanged") {
   CHECK(again.alpha() == host.alpha());
 }
 
-TEST_CASE_TEMPLATE("a mixed batch is each adapter on its own columns", Inflation, Identity, None,
-                   CyclicPermutation) {
-  const Index d = 10, k = 6, b = 11;
-  const auto check = [&](auto side) {
-    using Side = decltype(side);
-    const Index n = Side::dim(d, k);
-    using Host = Adapter<double, Inflation, Auto, Side>;
-    std::vector<Host> hosts{Host(n, 2, 1.0), Host(n, 3, 5.0), Host(n, 1, 2.0)};
-    std::vector<Adapter<double, Inflation, Auto, Side, CuBlas>> devices;
-    unsigned seed = 10;
-    for (Host& host : hosts) {
-      host.B() = random_matrix<double>(n, host.rank(), seed++);
-      host.A() = random_matrix<double>(host.rank(), n, seed++);
-      devices.push_back(host.template to<CuBlas>(test_context()));
-    }
-    const std::vector<std::pair<Index, Index>> ranges{{0, 4}, {4, 0}, {6, 5}};
-    const Matrix<double> W0 = random_matrix<double>(d, k, 1);
-    const Matrix<double> X = random_matrix<double>(k, b, 2);
-    std::vector<AdapterSlice<double>> on_host, on_device;
-    Matrix<double> expected = W0 * X;
-    for (std::size_t i = 0; i < hosts.size(); ++i) {
-      const auto [first, count] = ranges[i];
-      on_host.push_back({hosts[i].factors(), first, count});
-      on_device.push_back({devices[i].factors(), first, count});
-      expected.middleCols(first, count) = hosts[i].forward(W0, X.middleCols(first, count));
-    }
-    const double bound = 1e-13 * norm(expected);
-    Workspace workspace;
-    Matrix<double> H(d, b);
-    forward_mixed_into<Inflation, Side>(H, W0, X, on_host, workspace);
-    CHECK(distance(H, expected) <= bound);
-    Uploaded<double> w(W0), x(X), h(H);
-    DeviceWorkspace scratch(test_context());
-    CuBlas::fill(scratch, 0, h.view().view());
-    forward_mixed_into<Inflation, Side, CuBlas>(h.view(), w.view(), x.view(), on_device, scratch);
-    CHECK(distance(h.host(), expected) <= bound);
-
-    const Matrix<double> before = H;
-    on_host[2].first = 3;  // overlaps the first slice
-    CHECK_THROWS_AS((forward_mixed_into<Inflation, Side>(H, W0, X, on_host, workspace)),
-                    ShapeError);
-    on_host[2].first = 7;  // runs over the end
-    CHECK_THROWS_AS((forward_mixed_into<Inflation, Side>(H, W0, X, on_host, workspace)),
-                    ShapeError);
-    CHECK(H == before);
-  };
-  check(Pre{});
-  check(Post{});
-}
-
 TEST_CASE("NaN and infinity are found on the device, in every type") {
   const auto check = [](auto zero) {
     using S = decltype(zero);
@@ -207,6 +157,89 @@ TEST_CASE("wrong shapes and matrices without memory are refused") {
                   ShapeError);
   DeviceMatrix<float> nothing;
   CHECK_THROWS_AS(adapter.forward(nothing, nothing), BackendError);
+  const Index huge = std::numeric_limits<Index>::max() / 3;
+  CHECK_THROWS_AS(DeviceMatrix<float>(test_context(), huge, huge), ShapeError);
+  CHECK_THROWS_AS(DeviceMatrix<float>(test_context(), huge, 1), ShapeError);
+}
+
+TEST_CASE("a refusal names what every operand was") {
+  const auto one = lorma_tests::make_context();
+  const auto two = lorma_tests::make_context();
+  using A = Adapter<float, CyclicPermutation, ActivationFirst<Dense>, Pre, CuBlas>;
+  const A adapter(one, 4, 2, 1.0F);
+  const A elsewhere(two, 4, 2, 1.0F);
+  const auto W0 = to_device(one, random_matrix<float>(4, 3, 1));
+  const auto X = to_device(one, random_matrix<float>(3, 2, 2));
+  const auto W0_two = to_device(two, random_matrix<float>(4, 3, 1));
+  const auto X_two = to_device(two, random_matrix<float>(3, 2, 2));
+  const auto says = [](std::string_view what, auto&& call) {
+    try {
+      call();
+    } catch (const BackendError& error) {
+      return std::string_view(error.what()).find(what) != std::string_view::npos;
+    }
+    return false;
+  };
+  const Matrix<float> zeros = Matrix<float>::Zero(4, 2);
+  auto H = to_device(one, zeros);
+  auto H_two = to_device(two, zeros);
+  DeviceWorkspace workspace(one), workspace_two(two);
+  A::Tape tape(one), tape_two(two);
+  CHECK(says("got W0 of", [&] { adapter.forward(W0_two, X); }));
+  CHECK(says("got W0 of", [&] { adapter.forward_into(H, W0_two, X, workspace); }));
+  CHECK(says("got X of", [&] { adapter.forward_into(H, W0, X_two, workspace); }));
+  CHECK(says("got H of", [&] { adapter.forward_into(H_two, W0, X, workspace); }));
+  CHECK(says("the factors of", [&] { elsewhere.forward_into(H, W0, X, workspace); }));
+  CHECK(says("the factors of", [&] { adapter.forward_into(H, W0, X, workspace_two); }));
+  CHECK(says("the factors of", [&] { adapter.forward_into(H, W0, X, tape_two); }));
+  CHECK(says("the factors of", [&] { elsewhere.merge(W0); }));
+  auto W = W0;
+  CHECK(says("the factors of", [&] { elsewhere.merge_in_place(W, workspace); }));
+  CHECK(says("the weight of", [&] { elsewhere.merge_in_place(W); }));
+  CHECK(says("the weight of", [&] { elsewhere.unmerge_in_place(W); }));
+  CHECK(says("got Y of", [&] { elsewhere.apply(H); }));
+  CHECK(says("two", [&] { factors(adapter.B(), elsewhere.A(), 1.0F); }));
+  const std::vector<AdapterSlice<float>> slices{{elsewhere.factors(), 0, 2}};
+  CHECK(says("slice", [&] {
+    forward_mixed_into<CyclicPermutation, Pre, CuBlas>(H, W0, X, slices, workspace);
+  }));
+  CHECK(to_host(H) == zeros);
+  CHECK(to_host(W) == to_host(W0));
+
+  adapter.forward_into(H, W0, X, tape);
+  Gradients<float, CuBlas> g;
+  CHECK(says("got dH of", [&] { adapter.backward_into(g, W0, H_two, tape); }));
+  CHECK(says("got W0 of", [&] { adapter.backward_into(g, W0_two, H, tape); }));
+  CHECK(says("the factors of", [&] { elsewhere.backward_into(g, W0, H, tape); }));
+  auto dX_two = to_device(two, Matrix<float>::Zero(3, 2));
+  DeviceMatrix<float> dA(one, 2, 4), dB(one, 4, 2);
+  CHECK(says("got dX of", [&] { adapter.backward_into(dX_two, dA, dB, W0, H, tape); }));
+  CHECK(to_host(dX_two).isZero());
+}
+
+TEST_CASE("somebody else's error is not lorma's, and lorma's is nobody else's") {
+  const auto context = lorma_tests::make_context();
+  DeviceWorkspace workspace(context);
+  DeviceMatrix<float> x(context, 5, 3);
+  REQUIRE(cudaSetDevice(1 << 20) != cudaSuccess);
+  CHECK_NOTHROW(CuBlas::fill(workspace, 2, x.view()));
+  CHECK(to_host(x) == Matrix<float>::Constant(5, 3, 2));
+  CHECK(cudaGetLastError() != cudaSuccess);
+
+  const Index too_much = Index(1) << 50;
+  CHECK_THROWS_AS(DeviceMatrix<float>(context, too_much, 1), BackendError);
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+TEST_CASE("set_factors writes where the factors lie") {
+  Adapter<float, Identity, Auto, Pre, CuBlas> adapter(test_context(), 6, 2, 1.0F);
+  const float* A = adapter.A().data();
+  const float* B = adapter.B().data();
+  const auto new_B = random_matrix<float>(6, 2, 1);
+  adapter.set_factors(new_B, random_matrix<float>(2, 6, 2));
+  CHECK(adapter.A().data() == A);
+  CHECK(adapter.B().data() == B);
+  CHECK(to_host(adapter.B()) == new_B);
 }
 
 TEST_CASE("empty batches") {
@@ -218,35 +251,4 @@ TEST_CASE("empty batches") {
   CHECK(H.cols() == 0);
   const auto g = adapter.backward(W0, H, tape);
   CHECK(to_host(g.dA).isZero());
-}
-
-TEST_CASE_TEMPLATE("a warm call is captured, a cold one refuses", Inflation, Identity,
-                   CyclicPermutation) {
-  const Index d = 8, k = 8, b = 4;
-  const auto context = lorma_tests::make_context();
-  Adapter<float, Inflation> host(d, 2, 1.0F);
-  std::mt19937_64 urbg(1);
-  host.initialize(urbg);
-  const auto adapter = host.template to<CuBlas>(context);
-  const auto W0 = to_device(context, random_matrix<float>(d, k, 1));
-  const auto X = to_device(context, random_matrix<float>(k, b, 2));
-  const auto dH = to_device(context, random_matrix<float>(d, b, 3));
-  DeviceMatrix<float> H(context, d, b);
-  Gradients<float, CuBlas> g;
-  typename std::remove_const_t<decltype(adapter)>::Tape tape(context), cold(context);
-  const auto step = [&](auto& with) {
-    adapter.forward_into(H, W0, X, with);
-    adapter.backward_into(g, W0, dH, with);
-  };
-  step(tape);
-  step(tape);
-  const Matrix<float> expected = to_host(H);
-
-  cudaGraph_t graph = nullptr;
-  REQUIRE(cudaStreamBeginCapture(context.stream(), cudaStreamCaptureModeThreadLocal) ==
-          cudaSuccess);
-  CHECK_NOTHROW(step(tape));
-  CHECK_THROWS_AS(step(cold), BackendError);
-  REQUIRE(cudaStreamEndCapture(context.stream(), &graph) == cudaSuccess);
-  CHECK(to_host(H) == expected);
 }

@@ -15,7 +15,9 @@ TEST_CASE_TEMPLATE("CuBlas obeys the laws in double", A,
                    LORMA_TEST_BOTH_SIDES(double, Identity, Auto),
                    LORMA_TEST_BOTH_SIDES(double, Identity, WeightFirst<Factored>),
                    LORMA_TEST_BOTH_SIDES(double, Identity, ActivationFirst<Dense>),
+                   LORMA_TEST_BOTH_SIDES(double, Identity, WeightFirst<Dense>),
                    LORMA_TEST_BOTH_SIDES(double, None, ActivationFirst<Factored>),
+                   LORMA_TEST_BOTH_SIDES(double, None, ActivationFirst<Dense>),
                    LORMA_TEST_BOTH_SIDES(double, CyclicPermutation, ActivationFirst<Spectral>),
                    LORMA_TEST_BOTH_SIDES(double, CyclicPermutation, WeightFirst<Spectral>),
                    LORMA_TEST_BOTH_SIDES(double, CyclicPermutation, ActivationFirst<Dense>)) {
@@ -24,6 +26,7 @@ TEST_CASE_TEMPLATE("CuBlas obeys the laws in double", A,
 
 TEST_CASE_TEMPLATE("CuBlas obeys the laws in float", A,
                    OnDevice<Adapter<float, Identity, Auto, Pre>>,
+                   OnDevice<Adapter<float, CyclicPermutation, ActivationFirst<Dense>, Pre>>,
                    OnDevice<Adapter<float, CyclicPermutation, ActivationFirst<Spectral>, Post>>) {
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }

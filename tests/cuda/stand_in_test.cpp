@@ -75,6 +75,50 @@ TEST_CASE("everything that was allocated is given back") {
   CHECK(stand_in::counters().live == before);
 }
 
+TEST_CASE("pointers that a grouped product cannot take are multiplied one by one") {
+  const auto grouped = [](const auto& context, auto zero, Index first) {
+    using S = decltype(zero);
+    Adapter<S, Identity, Auto, Pre, CuBlas> adapter(context, 16, 8, 1.0F);
+    const auto W0 = to_device(context, random_matrix<double>(16, 8, 1).template cast<S>());
+    const auto X = to_device(context, random_matrix<double>(8, 12, 2).template cast<S>());
+    // Columns that are 16 numbers long, and one number after the start of the parent.
+    DeviceMatrix<S> parent(context, 17 * 16, 1);
+    const auto H = device_view(context, parent.data() + first, 16, 12);
+    DeviceWorkspace workspace(context);
+    const std::vector<AdapterSlice<S>> slices{{adapter.factors(), 0, 6}, {adapter.factors(), 6, 6}};
+    const auto before = stand_in::counters().grouped_products;
+    forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace);
+    return stand_in::counters().grouped_products - before;
+  };
+  const auto context = lorma_tests::make_context();
+  const auto tf32 = CudaContext::create({.tf32 = Tf32::allowed});
+  CHECK(grouped(context, Eigen::half{}, 0) == 2);
+  CHECK(grouped(context, Eigen::half{}, 1) == 0);
+  CHECK(grouped(context, Eigen::bfloat16{}, 1) == 0);
+  CHECK(grouped(tf32, float{}, 0) == 2);
+  CHECK(grouped(tf32, float{}, 1) == 0);
+  CHECK(grouped(context, float{}, 1) == 2);
+}
+
+TEST_CASE("a mixed batch that is warm allocates nothing on the device and never waits") {
+  const auto context = lorma_tests::make_context();
+  Adapter<float, Identity, Auto, Pre, CuBlas> adapter(context, 16, 2, 1.0F);
+  const auto W0 = to_device(context, random_matrix<float>(16, 8, 1));
+  const auto X = to_device(context, random_matrix<float>(8, 300, 2));
+  DeviceMatrix<float> H(context, 16, 300);
+  DeviceWorkspace workspace(context);
+  std::vector<AdapterSlice<float>> slices;  // more pointers than one kernel takes
+  for (Index i = 0; i < 150; ++i) slices.push_back({adapter.factors(), 2 * i, 2});
+  const auto step = [&] { forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace); };
+  step();
+  step();
+  const auto before = stand_in::counters();
+  step();
+  CHECK(stand_in::counters().allocations == before.allocations);
+  CHECK(stand_in::counters().waits == before.waits);
+  CHECK(stand_in::counters().host_copies == before.host_copies);
+}
+
 TEST_CASE("a device without memory says so") {
   const auto context = lorma_tests::make_context();
   CHECK_THROWS_AS(DeviceMatrix<double>(context, Index(1) << 20, Index(1) << 20), BackendError);

@@ -15,7 +15,10 @@
 /// Policies: Inflation Identity | CyclicPermutation | None | yours; Order Auto |
 /// ActivationFirst<E> | WeightFirst<E>; Side Pre | Post; Backend EigenCpu | CuBlas, whose adapters
 /// are made with a context or by to<CuBlas>(context).
-/// Source: LoRMA, arXiv 2506.07621. Const members may be called from several threads at once.
+/// Source: LoRMA, arXiv 2506.07621. Const members may be called from several threads at once, each
+/// with a workspace or tape of its own. With CuBlas that holds for adapters of different contexts
+/// alone: a context, and all that was made with it, belongs to one thread at a time, so a second
+/// thread takes an adapter of its own by to<CuBlas>(its context).
 
 #include <cmath>
 #include <concepts>
@@ -120,10 +123,13 @@ class Adapter {
   Real scale() const { return alpha_ / static_cast<Real>(rank_); }  ///< s = alpha / r
   Index parameters() const { return 2 * n_ * rank_; }
 
-  /// What the free primitives take. Throws ShapeError when A() or B() was given another shape.
+  /// What the free primitives take. Throws ShapeError when A() or B() was given another shape,
+  /// BackendError when they were given different contexts.
   Factors<Scalar> factors() const {
     check_factor_shapes(B_, A_);
-    return {Backend::view(B_), Backend::view(A_), scale()};
+    detail::check_places("Adapter::factors", detail::place_of<Backend>(B_),
+                         {{"factor A", detail::place_of<Backend>(A_)}});
+    return {Backend::view(B_), Backend::view(A_), scale(), detail::place_of<Backend>(B_)};
   }
 
   /// H (d x b) of X (k x b).
@@ -192,6 +198,8 @@ class Adapter {
     auto workspace = Backend::make_workspace(context_);
     const auto frame = workspace.frame();
     const Factors<Scalar> f = factors();
+    detail::check_places("Adapter::inflated", detail::place_of<Backend>(context_),
+                         {{"the factors", f.place}});
     const Operator<Dense, Inflation, Backend, Scalar> P(workspace, f);
     MatrixType result;
     Backend::resize(context_, result, n_, n_);
@@ -223,6 +231,8 @@ class Adapter {
     const auto& operand = Backend::operand(x);
     const MatrixView<const Scalar> in = operand.view();
     detail::check_shape("Adapter::apply", "Y (n x b)", in.rows, in.cols, n_, in.cols);
+    detail::check_places("Adapter::apply", detail::place_of<Backend>(context_),
+                         {{"the factors", factors().place}, {"Y", detail::place_of<Backend>(x)}});
     MatrixType result;
     Backend::resize(context_, result, n_, in.cols);
     if (in.empty()) return result;
@@ -230,8 +240,8 @@ class Adapter {
     const CallSizes call{n_, in.cols, 0, rank_};
     visit_route(
         Routes{},
-        detail::cheapest<Pre>(Routes{}, call, Task::Merge, Backend::template cost_rates<Scalar>(),
-                              sizeof(Scalar)),
+        detail::cheapest<Pre, Backend>(Routes{}, call, Task::Merge,
+                                       Backend::template cost_rates<Scalar>(), sizeof(Scalar)),
         [&](auto route) {
           auto workspace = Backend::make_workspace(context_);
           const auto frame = workspace.frame();

@@ -228,7 +228,7 @@ class Composition {
     using A = AdapterAt<I>;
     const auto& adapter = std::get<I>(adapters_);
     const Task task = tape == nullptr ? Task::Forward : Task::Training;
-    const std::size_t route = detail::cheapest<Pre>(
+    const std::size_t route = detail::cheapest<Pre, EigenCpu>(
         RoutesOf<A>{}, CallSizes{adapter.dim(), adapter.dim(), in.cols, adapter.rank()}, task,
         CostRates{}, sizeof(Scalar));
     with_operator<I>(workspace, route, [&](const auto& P) {

@@ -17,7 +17,8 @@ namespace lorma::inline LORMA_ABI {
 ///
 ///   name                              std::string_view
 ///   computes<S>                       whether factors and activations may be of S
-///   cache_bytes, panel_columns        how much is worth taking at a time
+///   cache_bytes                       how much is worth taking at a time
+///   panel_columns(ws)                 how many columns are worth copying at a time
 ///   cost_rates<S>()                   CostRates of the cost model
 ///   Context                           where memory lies and work is queued; a handle to copy
 ///   Workspace                         scratch, and the context: frame(), take<S>(rows, cols,
@@ -36,6 +37,13 @@ namespace lorma::inline LORMA_ABI {
 ///   fill(ws, value, X)
 ///   add_identity(ws, P)               P += I
 ///   is_finite(ws, X)                  every element; waits for a device
+/// and, where they say something:
+///   place(x)                          const void*: in which of several memories a matrix, a
+///                                     Workspace or a Context lies; operands of one call must agree
+///   EvaluationWork<Evaluation>        what an evaluation costs here, in place of the cost model's
+///                                     own count (primitives/cost_model.hpp); may be incomplete
+///   CirculantSum<S>                   Spectral by the backend's own transforms
+///   rotate(ws, direction, from, to)   turns rows; see inflation/cyclic_permutation.hpp
 template <typename B>
 concept BackendPolicy = requires {
   { B::name } -> std::convertible_to<std::string_view>;
@@ -48,6 +56,7 @@ concept BackendPolicy = requires {
 &&requires(typename B::Workspace& ws, MatrixView<float> out, MatrixView<const float> in,
            typename B::template Matrix<float>& matrix) {
   { B::view(matrix) } -> std::same_as<MatrixView<float>>;
+  { B::panel_columns(ws) } -> std::convertible_to<Index>;
   B::gemm(ws, 1, in, in, 0, out);
   B::copy(ws, in, out);
   B::fill(ws, 0, out);

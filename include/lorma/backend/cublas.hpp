@@ -4,19 +4,22 @@
 
 /// NVIDIA GPUs: products by cuBLAS, transforms by cuFFT, data on the device.
 ///
-///   #include <lorma/lorma.hpp>
 ///   #include <lorma/backend/cublas.hpp>
+///   #include <lorma/lorma.hpp>
+///
 ///   auto context = lorma::CudaContext::create();
-///   auto adapter = trained.to<lorma::CuBlas>(context);     // or Adapter<..., CuBlas>(context,
-///   ...) auto W0 = lorma::to_device(context, weight); lorma::DeviceMatrix<float> H =
-///   adapter.forward(W0, X);
+///   auto adapter = trained.to<lorma::CuBlas>(context);
+///   auto W0 = lorma::to_device(context, weight);
+///   lorma::DeviceMatrix<float> H = adapter.forward(W0, X);
+///
 /// Compiled by any C++20 compiler; the CMake target lorma::cublas links the libraries and the
 /// object with lorma's kernels. Scalars: float, double, half and bfloat16, the last two with sums
 /// in float. All work is queued on the context's stream. Calls that write into the caller's
-/// matrices (forward_into, backward_into, merge_into) allocate nothing once warm, wait for nothing
-/// and can be captured in a CUDA graph; what waits: to_host, Finiteness::checked, unmerge.
+/// matrices (forward_into, backward_into, merge_into) allocate nothing on the device once warm,
+/// wait for nothing and can be captured in a CUDA graph; docs/cuda.md lists what waits.
 
 #include "lorma/backend/backend.hpp"
+#include "lorma/backend/cublas_work.hpp"
 #include "lorma/core/workspace.hpp"
 #include "lorma/cuda/circulant_sum.hpp"
 #include "lorma/cuda/device_matrix.hpp"
@@ -58,12 +61,20 @@ struct CuBlas {
   /// Spectral (operators/spectral.hpp).
   template <typename S>
   using CirculantSum = detail::CirculantSum<S>;
+  template <typename Evaluation>
+  using EvaluationWork = detail::CublasWork<Evaluation>;
+  /// From the documentation of the tensor cores, not measured: 16-bit products want every row at a
+  /// multiple of 16 bytes, which the view of leading dimension 2n - 1 has not.
+  template <typename S>
+  static constexpr bool rotates = StorageOnlyScalar<S>;
 
   template <typename S>
   static constexpr bool computes = ElementScalar<S>;
   /// A device is fast on whole matrices; only copies of very wide ones are bounded.
   static constexpr Index cache_bytes = Index(1) << 40;
-  static constexpr Index panel_columns = 4096;
+  static Index panel_columns(const Workspace& workspace) {
+    return std::max<Index>(1, workspace.context().options().panel_columns);
+  }
 
   /// From the published peak rates of current data-centre GPUs, not measured.
   template <typename S>
@@ -82,6 +93,17 @@ struct CuBlas {
   static Context context_of(const X& x) {
     detail::require_device<X>();
     return x.context();
+  }
+  /// Operands of one call share a context.
+  template <typename X>
+  static const void* place(const X& x) {
+    if constexpr (std::same_as<X, Context>) {
+      return x.place();
+    } else if constexpr (std::is_null_pointer_v<X>) {
+      return nullptr;
+    } else {
+      return x.context().place();
+    }
   }
   template <typename S>
   static void resize(const Context& context, Matrix<S>& m, Index rows, Index cols) {
@@ -120,7 +142,7 @@ struct CuBlas {
   }
   template <typename S>
   static void upload(const Context& context, const lorma::Matrix<S>& from, Matrix<S>& to) {
-    to = to_device(context, from);
+    detail::upload(context, from, to);
   }
 
   /// C = alpha A B + beta C. A of half or bfloat16 under a float C is converted by panels of rows.
@@ -135,7 +157,7 @@ struct CuBlas {
     }
     if constexpr (!std::same_as<std::remove_const_t<TA>, S>) {
       const auto frame = workspace.frame();
-      const Index rows = std::min(panel_columns, A.rows);
+      const Index rows = std::min(panel_columns(workspace), A.rows);
       const MatrixView<S> panel = workspace.template take<S>(rows, A.cols, A.order);
       for (Index i = 0; i < A.rows; i += rows) {
         const Index count = std::min(rows, A.rows - i);
@@ -161,7 +183,7 @@ struct CuBlas {
     }
   }
 
-  /// C_i = alpha_i A_i B_i + beta C_i for all i, in one call.
+  /// C_i = alpha_i A_i B_i + beta C_i for all i, in one call where the library takes it.
   template <typename S>
   static void gemm_grouped(Workspace& workspace, const std::vector<Accumulator<S>>& alpha,
                            const std::vector<MatrixView<const S>>& A,
@@ -177,24 +199,21 @@ struct CuBlas {
     using S = std::remove_const_t<T>;
     const cudaStream_t stream = workspace.context().stream();
     if constexpr (std::same_as<S, U>) {
-      const bool rows = !to.col_major();
-      // A single line has no order.
-      const bool same = from.order == to.order;
-      if (same) {
-        const auto size = [](Index count) { return static_cast<std::size_t>(count) * sizeof(S); };
-        detail::check_cuda("cudaMemcpy2DAsync",
-                           cudaMemcpy2DAsync(to.data, size(to.ld), from.data, size(from.ld),
-                                             size(rows ? to.cols : to.rows),
-                                             static_cast<std::size_t>(rows ? to.rows : to.cols),
-                                             cudaMemcpyDeviceToDevice, stream));
+      const bool line = to.rows == 1 || to.cols == 1;  // has no order
+      const bool dense = detail::stored_densely(from) && detail::stored_densely(to);
+      const bool near = std::max(from.ld, to.ld) <= detail::max_pitch_bytes / Index(sizeof(S));
+      if (dense ? line || from.order == to.order : near && from.order == to.order) {
+        detail::copy_lines<S>(stream, from, to, cudaMemcpyDeviceToDevice);
         return;
       }
       if constexpr (ComputeScalar<S>) {
-        detail::cublas_transpose<S>(workspace.context(), from, to);
-        return;
+        if (from.order != to.order) {
+          detail::cublas_transpose<S>(workspace.context(), from, to);
+          return;
+        }
       }
     }
-    detail::check_cuda("lorma_cuda_copy", lorma_cuda_copy(stream, detail::kernel_matrix(from),
+    detail::check_cuda("lorma_cuda_copy", lorma_cuda_copy(stream, 1.0, detail::kernel_matrix(from),
                                                           detail::kernel_matrix(to)));
   }
 
@@ -204,6 +223,15 @@ struct CuBlas {
     detail::check_cuda("lorma_cuda_fill",
                        lorma_cuda_fill(workspace.context().stream(), detail::kernel_matrix(X),
                                        static_cast<double>(value)));
+  }
+
+  /// Row i of `to` is row i of `from` turned right (direction 1) or left (-1) by i; both n x n.
+  template <typename S>
+  static void rotate(Workspace& workspace, int direction, const MatrixView<const S>& from,
+                     const MatrixView<S>& to) {
+    detail::check_cuda("lorma_cuda_rotate",
+                       lorma_cuda_rotate(workspace.context().stream(), direction,
+                                         detail::kernel_matrix(from), detail::kernel_matrix(to)));
   }
 
   template <typename S>
@@ -219,6 +247,7 @@ struct CuBlas {
     if (X.empty()) return true;
     const auto frame = workspace.frame();
     const CudaContext& context = workspace.context();
+    context.refuse_capture("is_finite");
     int* flag = workspace.template take_array<int>(1);
     int found = 0;
     detail::check_cuda("cudaMemsetAsync", cudaMemsetAsync(flag, 0, sizeof(int), context.stream()));
@@ -235,10 +264,14 @@ struct CuBlas {
 
 static_assert(BackendPolicy<CuBlas>);
 
-/// Factors over matrices of the device; nothing is copied.
+/// Factors over matrices of the device; nothing is copied. Throws BackendError for matrices of two
+/// contexts.
 template <DeviceDense DB, DeviceDense DA>
 auto factors(const DB& B, const DA& A, Accumulator<typename DB::Scalar> scale) {
-  return Factors<typename DB::Scalar>{B.view(), A.view(), scale};
+  if (!(A.context() == B.context())) {
+    throw BackendError("lorma::factors: expected A and B of one context, got two");
+  }
+  return Factors<typename DB::Scalar>{B.view(), A.view(), scale, B.context().place()};
 }
 
 }  // namespace lorma::inline LORMA_ABI

@@ -32,7 +32,7 @@ struct EigenCpu {
   static constexpr bool computes = ComputeScalar<S>;
   /// What fits the second-level cache, and columns whose copy does.
   static constexpr Index cache_bytes = Index(1) << 19;
-  static constexpr Index panel_columns = 256;
+  static constexpr Index panel_columns(const Workspace&) { return 256; }
 
   template <typename S>
   static constexpr CostRates cost_rates() {

@@ -17,6 +17,8 @@ struct Factors {
   MatrixView<const S> B;     ///< n x r
   MatrixView<const S> A;     ///< r x n
   Accumulator<S> scale = 1;  ///< s = alpha / r
+  /// Where the elements lie, for a backend that knows several places; null: not known.
+  const void* place = nullptr;
 
   Index dim() const { return B.rows; }
   Index rank() const { return B.cols; }

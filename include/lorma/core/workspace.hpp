@@ -30,8 +30,8 @@ namespace lorma::inline LORMA_ABI {
 
 /// The stack over any memory; `Memory` is a handle to copy:
 ///   static constexpr std::size_t alignment;
-///   std::byte* allocate(std::size_t);           // throws an exception of the standard library's
-///   tree void release(std::byte*, std::size_t) noexcept;
+///   std::byte* allocate(std::size_t);           // throws what derives from std::exception
+///   void release(std::byte*, std::size_t) noexcept;
 template <typename Memory>
 class BasicWorkspace {
  public:
@@ -149,7 +149,8 @@ class BasicWorkspace {
     try {
       blocks_.push_back(make_block(size));
     } catch (const std::exception&) {
-      // Nothing is lost: the next call starts cold.
+      // Nothing is lost: the next call starts cold. The memory leaves no error behind that another
+      // call could find (CUDA's runtime keeps one: cuda/check.hpp forgets it).
     }
   }
 

@@ -5,34 +5,22 @@
 /// P = s sum_q diag(B_q) C(A_q) by cuFFT (docs/mathematics.md): what operators/spectral.hpp does on
 /// the CPU, with the members that operators/operator.hpp lists.
 ///
-/// Columns are taken in batches of at most `batch_bytes` of intermediate numbers. Cost of b columns
-/// in real transforms of length n: r + 1 for apply and apply_adjoint, 2 r + 2 for vjp. Half and
-/// bfloat16 are transformed in float.
+/// Columns are taken in batches whose spectra fill CudaOptions::spectral_bytes at most. Cost of b
+/// columns in real transforms of length n: r + 1 for apply and apply_adjoint, 2 r + 2 for vjp; each
+/// of the r spectra of a column is written and read about twice. Half and bfloat16 are transformed
+/// in float.
+
+#include <utility>
 
 #include "lorma/core/factors.hpp"
-#include "lorma/cuda/device_workspace.hpp"
-#include "lorma/cuda/kernels.hpp"
+#include "lorma/cuda/kernel_arguments.hpp"
+#include "lorma/cuda/transforms.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
 template <typename S>
-constexpr LormaCudaType kernel_type() {
-  if constexpr (std::same_as<S, double>) return LORMA_CUDA_DOUBLE;
-  if constexpr (std::same_as<S, Eigen::half>) return LORMA_CUDA_HALF;
-  if constexpr (std::same_as<S, Eigen::bfloat16>) return LORMA_CUDA_BFLOAT16;
-  return LORMA_CUDA_FLOAT;
-}
-
-template <typename T>
-LormaCudaMatrix kernel_matrix(const MatrixView<T>& v) {
-  using S = std::remove_const_t<T>;
-  return {const_cast<S*>(v.data), v.rows, v.cols, v.row_stride(), v.col_stride(), kernel_type<S>()};
-}
-
-template <typename S>
 class CirculantSum {
   using R = Accumulator<S>;
-  static constexpr Index batch_bytes = Index(64) << 20;
 
  public:
   using Workspace = DeviceWorkspace;
@@ -45,32 +33,41 @@ class CirculantSum {
         r_(f.rank()),
         spectrum_A_(workspace.take_array<R>(2 * bins_ * r_)) {
     const auto frame = workspace.frame();
+    const Transforms<R> transforms(workspace, n_, r_, 0, {.backward = false});
     const MatrixView<R> rows = workspace.take<R>(n_, r_);
+    void* work = take_work(workspace, transforms);
     copy(workspace, f.A.transposed(), rows);
-    forward_transform(workspace, r_, rows.data, spectrum_A_);
+    transforms.forward(work, r_, rows.data, spectrum_A_);
   }
 
   static Index kept_size(Index /*n*/, Index /*r*/, Index /*b*/) { return 0; }
 
+  /// Makes what a later apply or apply_adjoint on so many columns needs besides scratch.
+  void prepare(DeviceWorkspace& workspace, Index columns) const {
+    const auto frame = workspace.frame();
+    if (columns > 0) Batches(*this, workspace, columns, Use::prepare);
+  }
+
   void apply(DeviceWorkspace& workspace, const MatrixView<const S>& Y, const MatrixView<S>& out,
              S* /*kept*/ = nullptr) const {
-    for_batches(Y.cols, [&](Index j, Index count) {
-      const auto frame = workspace.frame();
-      R* y = spectrum_of(workspace, Y.col_range(j, count));
-      R* u = correlations(workspace, count, y);
-      const double scale = static_cast<double>(f_.scale) / static_cast<double>(n_);
-      check_cuda("lorma_cuda_gather",
-                 lorma_cuda_gather(workspace.context().stream(), sizes(count), scale,
-                                   kernel_matrix(f_.B), u, kernel_matrix(out.col_range(j, count))));
+    const auto frame = workspace.frame();
+    const Batches batches(*this, workspace, Y.cols, Use::apply);
+    batches.run([&](Index j, Index count) {
+      batches.spectra_of(workspace, Y.col_range(j, count));
+      batches.correlate(workspace, count);
+      check_cuda("lorma_cuda_gather", lorma_cuda_gather(workspace.context().stream(), sizes(count),
+                                                        scale(), kernel_matrix(f_.B), batches.real,
+                                                        kernel_matrix(out.col_range(j, count))));
     });
   }
 
   void apply_adjoint(DeviceWorkspace& workspace, const MatrixView<const S>& G,
                      const MatrixView<S>& out) const {
-    for_batches(G.cols, [&](Index j, Index count) {
-      const auto frame = workspace.frame();
-      R* t = spread_spectra(workspace, G.col_range(j, count));
-      fold(workspace, count, t, out.col_range(j, count));
+    const auto frame = workspace.frame();
+    const Batches batches(*this, workspace, G.cols, Use::apply_adjoint);
+    batches.run([&](Index j, Index count) {
+      batches.spread(workspace, G.col_range(j, count));
+      batches.fold(workspace, out.col_range(j, count));
     });
   }
 
@@ -79,127 +76,130 @@ class CirculantSum {
            const MatrixView<S>& dB) const {
     const auto frame = workspace.frame();
     const cudaStream_t stream = workspace.context().stream();
+    const Batches batches(*this, workspace, Y.cols, Use::vjp);
+    const Transforms<R> of_factors(workspace, n_, r_, 0, {.forward = false});
     const Index spectra = 2 * bins_ * r_;
     R* sums_A = workspace.take_array<R>(spectra);
     const MatrixView<R> sums_B = workspace.take<R>(n_, r_);
+    const MatrixView<R> rows = workspace.take<R>(n_, r_);
+    void* work = take_work(workspace, of_factors);
     clear(stream, sums_A, spectra);
     clear(stream, sums_B.data, n_ * r_);
-    for_batches(Y.cols, [&](Index j, Index count) {
-      const auto inner = workspace.frame();
+    batches.run([&](Index j, Index count) {
       const LormaCudaCirculants s = sizes(count);
       const MatrixView<const S> g = G.col_range(j, count);
-      R* y = spectrum_of(workspace, Y.col_range(j, count));
-      R* t = spread_spectra(workspace, g);
-      check_cuda("lorma_cuda_gradient_A", lorma_cuda_gradient_A(stream, s, t, y, sums_A));
-      R* u = correlations(workspace, count, y);
+      batches.spectra_of(workspace, Y.col_range(j, count));
+      batches.spread(workspace, g);
+      check_cuda("lorma_cuda_gradient_A",
+                 lorma_cuda_gradient_A(stream, s, batches.products, batches.columns, sums_A));
+      batches.correlate(workspace, count);
       check_cuda("lorma_cuda_gradient_B",
-                 lorma_cuda_gradient_B(stream, s, kernel_matrix(g), u, sums_B.data));
-      if (dY.data != nullptr) fold(workspace, count, t, dY.col_range(j, count));
+                 lorma_cuda_gradient_B(stream, s, kernel_matrix(g), batches.real, sums_B.data));
+      if (dY.data != nullptr) batches.fold(workspace, dY.col_range(j, count));
     });
-    const MatrixView<R> rows = workspace.take<R>(n_, r_);
-    backward_transform(workspace, r_, sums_A, rows.data);
-    scaled_copy(workspace, as_const(rows), dA.transposed());
-    scaled_copy(workspace, as_const(sums_B), dB);
+    of_factors.backward(work, r_, sums_A, rows.data);
+    copy(workspace, as_const(rows), dA.transposed(), scale());
+    copy(workspace, as_const(sums_B), dB, scale());
   }
 
  private:
+  enum class Use : unsigned char { apply, apply_adjoint, vjp, prepare };
+
+  /// Plans and scratch for b columns, all made before anything is written. Scratch is used by
+  /// turns:
+  ///   real        the columns themselves, then whatever goes into or comes out of a transform
+  ///   columns     F y_c, then sums over q
+  ///   products    F (B_q . g_c)
+  ///   spectra     conj(F A_q) F y_c
+  struct Batches {
+    Batches(const CirculantSum& sum, DeviceWorkspace& workspace, Index b, Use use)
+        : sum_(sum),
+          b_(b),
+          width_(batch_width(sum, workspace.context().options(), b)),
+          // A batch transforms w columns and r w products of them; so does the last, narrower one.
+          narrow_(workspace, sum.n_, width_, b % width_,
+                  {.forward = use != Use::apply_adjoint, .backward = use != Use::apply}),
+          wide_(workspace, sum.n_, sum.r_ * width_, sum.r_ * (b % width_),
+                {.forward = use != Use::apply, .backward = use != Use::apply_adjoint}),
+          work_(workspace.template take_array<std::byte>(
+              static_cast<Index>(std::max(narrow_.work_bytes(), wide_.work_bytes())))),
+          real(workspace.template take_array<R>(sum.n_ * sum.r_ * width_)),
+          columns(workspace.template take_array<R>(2 * sum.bins_ * width_)),
+          products(workspace.template take_array<R>(2 * sum.bins_ * sum.r_ * width_)),
+          spectra(use != Use::vjp
+                      ? products  // only one of them is used
+                      : workspace.template take_array<R>(2 * sum.bins_ * sum.r_ * width_)) {}
+
+    static Index batch_width(const CirculantSum& sum, const CudaOptions& options, Index b) {
+      const auto bytes = static_cast<std::size_t>(2 * sum.bins_ * sum.r_) * sizeof(R);
+      const auto most = static_cast<Index>(options.spectral_bytes / bytes);
+      return std::min(std::max<Index>(1, most), std::max<Index>(1, b));
+    }
+
+    template <typename F>
+    void run(F&& f) const {
+      for (Index j = 0; j < b_; j += width_) f(j, std::min(width_, b_ - j));
+    }
+
+    void spectra_of(DeviceWorkspace& workspace, const MatrixView<const S>& Y) const {
+      copy(workspace, Y, MatrixView<R>(real, Y.rows, Y.cols, Y.rows));
+      narrow_.forward(work_, Y.cols, real, columns);
+    }
+    /// real = n C(A_q) y_c for all q and c.
+    void correlate(DeviceWorkspace& workspace, Index count) const {
+      check_cuda("lorma_cuda_correlate",
+                 lorma_cuda_correlate(workspace.context().stream(), sum_.sizes(count),
+                                      sum_.spectrum_A_, columns, spectra));
+      wide_.backward(work_, sum_.r_ * count, spectra, real);
+    }
+    void spread(DeviceWorkspace& workspace, const MatrixView<const S>& G) const {
+      check_cuda("lorma_cuda_spread",
+                 lorma_cuda_spread(workspace.context().stream(), sum_.sizes(G.cols),
+                                   kernel_matrix(sum_.f_.B), kernel_matrix(G), real));
+      wide_.forward(work_, sum_.r_ * G.cols, real, products);
+    }
+    /// out_c = s sum_q C(A_q)^T (B_q . g_c) from the spectra of the latter.
+    void fold(DeviceWorkspace& workspace, const MatrixView<S>& out) const {
+      check_cuda("lorma_cuda_convolve",
+                 lorma_cuda_convolve(workspace.context().stream(), sum_.sizes(out.cols),
+                                     sum_.spectrum_A_, products, columns));
+      narrow_.backward(work_, out.cols, columns, real);
+      copy(workspace, MatrixView<const R>(real, out.rows, out.cols, out.rows), out, sum_.scale());
+    }
+
+   private:
+    const CirculantSum& sum_;
+    Index b_;
+    Index width_;
+    Transforms<R> narrow_;
+    Transforms<R> wide_;
+    void* work_;
+
+   public:
+    R* real;
+    R* columns;
+    R* products;
+    R* spectra;
+  };
+
   LormaCudaCirculants sizes(Index columns) const {
     return {n_, bins_, r_, columns, std::same_as<R, double> ? LORMA_CUDA_DOUBLE : LORMA_CUDA_FLOAT};
   }
+  /// s, and the 1 / n that cuFFT leaves out.
+  double scale() const { return static_cast<double>(f_.scale) / static_cast<double>(n_); }
 
-  template <typename F>
-  void for_batches(Index columns, F&& f) const {
-    const Index bytes = 2 * bins_ * r_ * Index(sizeof(R));
-    const Index width = std::max<Index>(1, batch_bytes / bytes);
-    for (Index j = 0; j < columns; j += width) f(j, std::min(width, columns - j));
+  static void* take_work(DeviceWorkspace& workspace, const Transforms<R>& transforms) {
+    return workspace.take_array<std::byte>(static_cast<Index>(transforms.work_bytes()));
   }
-
   static void clear(cudaStream_t stream, R* data, Index count) {
     check_cuda("cudaMemsetAsync",
                cudaMemsetAsync(data, 0, static_cast<std::size_t>(count) * sizeof(R), stream));
   }
-
   template <typename T, typename U>
-  static void copy(DeviceWorkspace& workspace, const MatrixView<T>& from, const MatrixView<U>& to) {
-    check_cuda("lorma_cuda_copy", lorma_cuda_copy(workspace.context().stream(), kernel_matrix(from),
-                                                  kernel_matrix(to)));
-  }
-
-  void forward_transform(DeviceWorkspace& workspace, Index columns, R* x, R* spectrum) const {
-    if constexpr (std::same_as<R, double>) {
-      const auto plan = workspace.context().plan(CUFFT_D2Z, n_, columns);
-      check_cufft("cufftExecD2Z",
-                  cufftExecD2Z(plan, x, reinterpret_cast<cufftDoubleComplex*>(spectrum)));
-    } else {
-      const auto plan = workspace.context().plan(CUFFT_R2C, n_, columns);
-      check_cufft("cufftExecR2C", cufftExecR2C(plan, x, reinterpret_cast<cufftComplex*>(spectrum)));
-    }
-  }
-  /// Unscaled; overwrites the spectrum.
-  void backward_transform(DeviceWorkspace& workspace, Index columns, R* spectrum, R* x) const {
-    if constexpr (std::same_as<R, double>) {
-      const auto plan = workspace.context().plan(CUFFT_Z2D, n_, columns);
-      check_cufft("cufftExecZ2D",
-                  cufftExecZ2D(plan, reinterpret_cast<cufftDoubleComplex*>(spectrum), x));
-    } else {
-      const auto plan = workspace.context().plan(CUFFT_C2R, n_, columns);
-      check_cufft("cufftExecC2R", cufftExecC2R(plan, reinterpret_cast<cufftComplex*>(spectrum), x));
-    }
-  }
-
-  /// Spectra of columns.
-  R* spectrum_of(DeviceWorkspace& workspace, const MatrixView<const S>& Y) const {
-    R* spectrum = workspace.take_array<R>(2 * bins_ * Y.cols);
-    const auto frame = workspace.frame();
-    const MatrixView<R> dense = workspace.take<R>(n_, Y.cols);
-    copy(workspace, Y, dense);
-    forward_transform(workspace, Y.cols, dense.data, spectrum);
-    return spectrum;
-  }
-  /// n C(A_q) y_c for all q and c.
-  R* correlations(DeviceWorkspace& workspace, Index columns, const R* y) const {
-    R* u = workspace.take_array<R>(n_ * r_ * columns);
-    const auto frame = workspace.frame();
-    R* z = workspace.take_array<R>(2 * bins_ * r_ * columns);
-    check_cuda("lorma_cuda_correlate", lorma_cuda_correlate(workspace.context().stream(),
-                                                            sizes(columns), spectrum_A_, y, z));
-    backward_transform(workspace, r_ * columns, z, u);
-    return u;
-  }
-  /// Spectra of B_q . g_c for all q and c.
-  R* spread_spectra(DeviceWorkspace& workspace, const MatrixView<const S>& G) const {
-    R* spectrum = workspace.take_array<R>(2 * bins_ * r_ * G.cols);
-    const auto frame = workspace.frame();
-    R* t = workspace.take_array<R>(n_ * r_ * G.cols);
-    check_cuda("lorma_cuda_spread", lorma_cuda_spread(workspace.context().stream(), sizes(G.cols),
-                                                      kernel_matrix(f_.B), kernel_matrix(G), t));
-    forward_transform(workspace, r_ * G.cols, t, spectrum);
-    return spectrum;
-  }
-  /// out_c = s sum_q C(A_q)^T (B_q . g_c) from the spectra of the latter.
-  void fold(DeviceWorkspace& workspace, Index columns, const R* t, const MatrixView<S>& out) const {
-    const auto frame = workspace.frame();
-    R* spectrum = workspace.take_array<R>(2 * bins_ * columns);
-    const MatrixView<R> x = workspace.take<R>(n_, columns);
-    check_cuda("lorma_cuda_convolve",
-               lorma_cuda_convolve(workspace.context().stream(), sizes(columns), spectrum_A_, t,
-                                   spectrum));
-    backward_transform(workspace, columns, spectrum, x.data);
-    scaled_copy(workspace, as_const(x), out);
-  }
-
-  /// to = (s / n) from, for n x b matrices: gather with one factor of ones.
-  void scaled_copy(DeviceWorkspace& workspace, const MatrixView<const R>& from,
-                   const MatrixView<S>& to) const {
-    const auto frame = workspace.frame();
-    const MatrixView<R> ones = workspace.take<R>(n_, 1);
-    LormaCudaCirculants s = sizes(from.cols);
-    s.r = 1;
-    const cudaStream_t stream = workspace.context().stream();
-    check_cuda("lorma_cuda_fill", lorma_cuda_fill(stream, kernel_matrix(ones), 1.0));
-    const double scale = static_cast<double>(f_.scale) / static_cast<double>(n_);
-    check_cuda("lorma_cuda_gather", lorma_cuda_gather(stream, s, scale, kernel_matrix(ones),
-                                                      from.data, kernel_matrix(to)));
+  static void copy(DeviceWorkspace& workspace, const MatrixView<T>& from, const MatrixView<U>& to,
+                   double scale = 1.0) {
+    check_cuda("lorma_cuda_copy", lorma_cuda_copy(workspace.context().stream(), scale,
+                                                  kernel_matrix(from), kernel_matrix(to)));
   }
 
   Factors<S> f_;

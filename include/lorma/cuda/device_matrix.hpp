@@ -9,6 +9,8 @@
 ///   lorma::Matrix<float> H = lorma::to_host(adapter.forward(W0, X));
 /// A row-major [b, k] tensor of a framework is the column-major k x b matrix of the same pointer.
 
+#include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "lorma/core/view.hpp"
@@ -74,7 +76,8 @@ class DeviceMatrix {
     return *this;
   }
   /// A copy on the device, in the order of the stream.
-  DeviceMatrix(const DeviceMatrix& other) : order_(other.order_) {
+  DeviceMatrix(const DeviceMatrix& other) : DeviceMatrix() {  // from here on the destructor runs
+    order_ = other.order_;
     if (!other.context_) return;
     resize(*other.context_, other.rows_, other.cols_);
     if (other.bytes() == 0) return;
@@ -110,9 +113,11 @@ class DeviceMatrix {
 
   /// Elements are undefined after a change of size; memory is kept where it suffices.
   void resize(const CudaContext& context, Index rows, Index cols) {
-    if (rows < 0 || cols < 0) {
-      throw ShapeError("lorma::DeviceMatrix: expected sizes >= 0, got " +
-                       detail::shape(rows, cols));
+    constexpr Index most = std::numeric_limits<Index>::max() / Index(sizeof(S));
+    if (rows < 0 || cols < 0 || (cols > 0 && rows > most / cols)) {
+      throw ShapeError(
+          "lorma::DeviceMatrix: expected sizes >= 0 whose product fits in memory, got " +
+          detail::shape(rows, cols));
     }
     const bool fits = context_ && *context_ == context && rows * cols <= capacity_;
     if (!fits) {
@@ -163,36 +168,100 @@ inline constexpr bool is_device_matrix<DeviceView<T>> = true;
 template <typename T>
 concept DeviceDense = is_device_matrix<std::remove_cvref_t<T>>;
 
+namespace detail {
+
+/// Whether the elements lie one after the other, in the order of the view or along its only line.
+template <typename T>
+bool stored_densely(const MatrixView<T>& v) {
+  if (v.rows <= 1) return v.cols <= 1 || v.col_stride() == 1;
+  if (v.cols <= 1) return v.row_stride() == 1;
+  return v.ld == (v.col_major() ? v.rows : v.cols);
+}
+
+/// cudaMemcpy2DAsync refuses lines further apart than this.
+inline constexpr Index max_pitch_bytes = std::numeric_limits<std::int32_t>::max();
+
+/// Copies lines of one order and type. Not for lines further apart than max_pitch_bytes, unless
+/// both sides are dense.
+template <typename S>
+void copy_lines(cudaStream_t stream, const MatrixView<const S>& from, const MatrixView<S>& to,
+                cudaMemcpyKind kind) {
+  const auto size = [](Index count) { return static_cast<std::size_t>(count) * sizeof(S); };
+  if (stored_densely(from) && stored_densely(to)) {
+    check_cuda("cudaMemcpyAsync",
+               cudaMemcpyAsync(to.data, from.data, size(to.rows * to.cols), kind, stream));
+    return;
+  }
+  const Index inner = to.col_major() ? to.rows : to.cols;
+  const Index lines = to.col_major() ? to.cols : to.rows;
+  const auto pitch = [&](const MatrixView<const S>& v) {
+    return size(lines == 1 ? inner : v.ld);  // of one line the distance to the next is no matter
+  };
+  check_cuda("cudaMemcpy2DAsync",
+             cudaMemcpy2DAsync(to.data, pitch(to), from.data, pitch(from), size(inner),
+                               static_cast<std::size_t>(lines), kind, stream));
+}
+
+/// Waits; the source may change afterwards.
+template <typename S>
+void copy_from_host(const CudaContext& context, const Matrix<S>& from, S* to) {
+  if (from.size() == 0) return;
+  check_cuda("cudaMemcpyAsync",
+             cudaMemcpyAsync(to, from.data(), static_cast<std::size_t>(from.size()) * sizeof(S),
+                             cudaMemcpyHostToDevice, context.stream()));
+  context.synchronize();
+}
+
+}  // namespace detail
+
 /// Copies a matrix of the CPU (any expression) to the device; the CPU's may change afterwards.
+/// Allocates and waits. Throws BackendError, also while the stream is being captured.
 template <typename Derived>
 DeviceMatrix<typename Derived::Scalar> to_device(const CudaContext& context,
                                                  const Eigen::DenseBase<Derived>& m) {
-  const Matrix<typename Derived::Scalar> plain = m.derived();
-  DeviceMatrix<typename Derived::Scalar> result(context, plain.rows(), plain.cols());
-  if (plain.size() == 0) return result;
-  detail::check_cuda("cudaMemcpyAsync", cudaMemcpyAsync(result.data(), plain.data(),
-                                                        static_cast<std::size_t>(plain.size()) *
-                                                            sizeof(typename Derived::Scalar),
-                                                        cudaMemcpyHostToDevice, context.stream()));
-  context.synchronize();  // the source dies here
+  using S = typename Derived::Scalar;
+  context.refuse_capture("to_device");
+  const Matrix<S> plain = m.derived();
+  DeviceMatrix<S> result(context, plain.rows(), plain.cols());
+  detail::copy_from_host(context, plain, result.data());
   return result;
 }
 
-/// Waits for the stream, then copies a matrix of the device to the CPU.
+namespace detail {
+
+/// The same into a matrix of the device, which keeps its memory where shape and context stay the
+/// same, so that captured graphs see the new elements.
+template <typename S>
+void upload(const CudaContext& context, const Matrix<S>& from, DeviceMatrix<S>& to) {
+  context.refuse_capture("upload");
+  if (to.order() != StorageOrder::ColMajor) to = DeviceMatrix<S>();
+  to.resize(context, from.rows(), from.cols());
+  copy_from_host(context, from, to.data());
+}
+
+}  // namespace detail
+
+/// Copies a matrix of the device to the CPU, after all that is queued before. Waits. Throws
+/// BackendError, also while the stream is being captured.
 template <DeviceDense M>
 auto to_host(const M& m) {
   using S = typename M::Scalar;
   const MatrixView<const S> from = m.view();
   const bool transposed = !from.col_major();
-  Matrix<S> lines(transposed ? from.cols : from.rows, transposed ? from.rows : from.cols);
+  const MatrixView<const S> columns = transposed ? from.transposed() : from;
+  Matrix<S> lines(columns.rows, columns.cols);
   if (lines.size() > 0) {
-    const auto width = static_cast<std::size_t>(lines.rows()) * sizeof(S);
-    detail::check_cuda("cudaMemcpy2DAsync",
-                       cudaMemcpy2DAsync(lines.data(), width, from.data,
-                                         static_cast<std::size_t>(from.ld) * sizeof(S), width,
-                                         static_cast<std::size_t>(lines.cols()),
-                                         cudaMemcpyDeviceToHost, m.context().stream()));
-    m.context().synchronize();
+    const CudaContext& context = m.context();
+    context.refuse_capture("to_host");
+    const MatrixView<S> to(lines.data(), lines.rows(), lines.cols(), lines.rows());
+    // One line at a time where they lie too far apart for one call.
+    const bool far = columns.ld * Index(sizeof(S)) > detail::max_pitch_bytes;
+    const Index count = far && !detail::stored_densely(columns) ? 1 : columns.cols;
+    for (Index j = 0; j < columns.cols; j += count) {
+      detail::copy_lines<S>(context.stream(), columns.col_range(j, count), to.col_range(j, count),
+                            cudaMemcpyDeviceToHost);
+    }
+    context.synchronize();
   }
   return transposed ? Matrix<S>(lines.transpose()) : lines;
 }

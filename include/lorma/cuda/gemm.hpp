@@ -5,9 +5,14 @@
 /// Products of views by cuBLAS. Views of any order become its column-major operands by transposing
 /// the product, never the data; a leading dimension of 2n - 1 is one like any other.
 
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
 #include "lorma/core/view.hpp"
 #include "lorma/cuda/context.hpp"
 #include "lorma/cuda/device_workspace.hpp"
+#include "lorma/cuda/kernels.hpp"
 
 #if CUDART_VERSION < 12050
 #error "lorma/backend/cublas.hpp needs CUDA 12.5 or newer (64-bit and grouped GEMM)"
@@ -108,22 +113,39 @@ void cublas_transpose(const CudaContext& context, const MatrixView<const S>& fro
   }
 }
 
-/// C_i = alpha_i A_i B_i + beta C_i for all i in one grouped call; while a stream is captured,
-/// where host arrays could be read late, in one call each.
+/// What cuBLAS's documentation asks of the pointers of a grouped call in 16-bit types and in TF32.
+template <typename S>
+bool aligned_for_group(const CublasProduct<S>& p) {
+  const auto line = static_cast<std::uint64_t>(p.k) * sizeof(S);
+  const std::uintptr_t wanted = line % 16 == 0 ? 16 : line % 4 == 0 ? 4 : 1;
+  const auto fits = [wanted](const void* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer) % wanted == 0;
+  };
+  return fits(p.A) && fits(p.B) && fits(p.C);
+}
+
+/// C_i = alpha_i A_i B_i + beta C_i for all i in one grouped call; one call each where a pointer is
+/// not aligned as the grouped one needs it, and while a stream is captured, where host arrays could
+/// be read late. Allocates on the host.
 template <typename S>
 void cublas_gemm_grouped(DeviceWorkspace& workspace, const std::vector<Accumulator<S>>& alpha,
                          const std::vector<MatrixView<const S>>& A,
                          const std::vector<MatrixView<const S>>& B, Accumulator<S> beta,
                          const std::vector<MatrixView<S>>& C) {
   const CudaContext& context = workspace.context();
+  const cublasComputeType_t compute = compute_type<S>(context);
   std::vector<CublasProduct<S>> products;
   std::vector<Accumulator<S>> alphas;
+  bool group = !context.capturing();
   for (std::size_t i = 0; i < C.size(); ++i) {
     if (C[i].empty()) continue;
     products.push_back(CublasProduct<S>::of(A[i], B[i], C[i]));
     alphas.push_back(alpha[i]);
+    if (StorageOnlyScalar<S> || compute == CUBLAS_COMPUTE_32F_FAST_TF32) {
+      group = group && aligned_for_group(products.back());
+    }
   }
-  if (products.size() < 2 || context.capturing()) {
+  if (products.size() < 2 || !group) {
     for (std::size_t i = 0; i < C.size(); ++i) {
       if (!C[i].empty()) cublas_gemm<S>(context, alpha[i], A[i], B[i], beta, C[i]);
     }
@@ -136,21 +158,14 @@ void cublas_gemm_grouped(DeviceWorkspace& workspace, const std::vector<Accumulat
     return values;
   };
   using P = CublasProduct<S>;
-  const auto pointers = [&](auto member) {
-    std::vector<const void*> values;
-    for (const auto& p : products) values.push_back(p.*member);
-    return values;
-  };
-  std::vector<const void*> host = pointers(&P::A);
-  const auto host_B = pointers(&P::B);
-  const auto host_C = pointers(&P::C);
-  host.insert(host.end(), host_B.begin(), host_B.end());
-  host.insert(host.end(), host_C.begin(), host_C.end());
+  std::vector<const void*> pointers;
+  for (const auto& p : products) pointers.push_back(p.A);
+  for (const auto& p : products) pointers.push_back(p.B);
+  for (const auto& p : products) pointers.push_back(p.C);
   const auto frame = workspace.frame();
-  const void** device = workspace.take_array<const void*>(3 * count);
-  // From pageable memory: the runtime has read it when the call returns.
-  check_cuda("cudaMemcpyAsync", cudaMemcpyAsync(device, host.data(), host.size() * sizeof(void*),
-                                                cudaMemcpyHostToDevice, context.stream()));
+  const void** table = workspace.take_array<const void*>(3 * count);
+  check_cuda("lorma_cuda_write_pointers",
+             lorma_cuda_write_pointers(context.stream(), pointers.data(), 3 * count, table));
   const std::vector<Accumulator<S>> betas(products.size(), beta);
   const std::vector<std::int64_t> ones(products.size(), 1);
   constexpr cudaDataType_t type = cuda_type<S>();
@@ -158,10 +173,10 @@ void cublas_gemm_grouped(DeviceWorkspace& workspace, const std::vector<Accumulat
       "cublasGemmGroupedBatchedEx",
       cublasGemmGroupedBatchedEx_64(
           context.handle(), gather(&P::op_A).data(), gather(&P::op_B).data(), gather(&P::m).data(),
-          gather(&P::n).data(), gather(&P::k).data(), alphas.data(), device, type,
-          gather(&P::lda).data(), device + count, type, gather(&P::ldb).data(), betas.data(),
-          const_cast<void* const*>(reinterpret_cast<const void* const*>(device + 2 * count)), type,
-          gather(&P::ldc).data(), count, ones.data(), compute_type<S>(context)));
+          gather(&P::n).data(), gather(&P::k).data(), alphas.data(), table, type,
+          gather(&P::lda).data(), table + count, type, gather(&P::ldb).data(), betas.data(),
+          const_cast<void* const*>(reinterpret_cast<const void* const*>(table + 2 * count)), type,
+          gather(&P::ldc).data(), count, ones.data(), compute));
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

@@ -2,10 +2,10 @@
 #ifndef LORMA_CUDA_KERNELS_HPP
 #define LORMA_CUDA_KERNELS_HPP
 
-/// The kernels that no CUDA library has: conversions, and the products between cuFFT's transforms.
-///
-/// Declared for any compiler, defined in kernels.cuh, which nvcc compiles into one object. Plain C,
-/// because that object does not share the flags, and so not the ABI tag, of its callers.
+/// What no library does: conversions, the rotation, fills, and the products of circulants that
+/// stand between transforms. Declarations for any compiler; kernels.cuh defines them, which nvcc
+/// compiles into one object. Plain C, because that object does not share the flags, and so not the
+/// ABI tag, of its callers. Each returns the code of its own launch, never an older error.
 
 #include <cuda_runtime_api.h>
 
@@ -27,11 +27,20 @@ struct LormaCudaCirculants {
   LormaCudaType type;  ///< float or double
 };
 
-cudaError_t lorma_cuda_copy(cudaStream_t, LormaCudaMatrix from, LormaCudaMatrix to);
+/// to = scale from; a scale of 1 leaves every number as it is.
+cudaError_t lorma_cuda_copy(cudaStream_t, double scale, LormaCudaMatrix from, LormaCudaMatrix to);
 cudaError_t lorma_cuda_fill(cudaStream_t, LormaCudaMatrix x, double value);
 cudaError_t lorma_cuda_add_identity(cudaStream_t, LormaCudaMatrix x);
+/// Row i of `to` is row i of `from` turned right by i (direction 1) or left by i (-1): both n x n
+/// and of one type.
+cudaError_t lorma_cuda_rotate(cudaStream_t, int direction, LormaCudaMatrix from,
+                              LormaCudaMatrix to);
 /// *flag (on the device) becomes 1 when an element is NaN or infinite.
 cudaError_t lorma_cuda_find_non_finite(cudaStream_t, LormaCudaMatrix x, int* flag);
+/// table[i] = pointers[i]: a table on the device from an array of the host, which is read before
+/// the call returns.
+cudaError_t lorma_cuda_write_pointers(cudaStream_t, const void* const* pointers, long long count,
+                                      const void** table);
 
 /// t(q, c) = B_q . G_c
 cudaError_t lorma_cuda_spread(cudaStream_t, LormaCudaCirculants, LormaCudaMatrix B,

@@ -12,8 +12,7 @@
 ///     static constexpr lorma::Index copies = 1;
 ///     static constexpr bool starts_as_identity = true;
 ///     // T: n x (copies n), row-major, M repeated `copies` times side by side. Returns an n x n
-///     view
-///     // into T that is I(M); may rewrite T.
+///     // view that is I(M), into T, which may be rewritten, or into memory of the workspace.
 ///     template <class Backend, class S>
 ///     static MatrixView<S> inflate(typename Backend::Workspace&, const MatrixView<S>& T);
 ///     // The adjoint: T holds `copies` copies of dP; returns the n x n view of dM.
@@ -23,6 +22,8 @@
 ///     template <class S, class Urbg>
 ///     static void initialize(const MatrixView<S>& B, const MatrixView<S>& A, S scale, Urbg&);
 ///   };
+/// Optional: `template <class Backend, class S> static constexpr Index copies_for`, where a backend
+/// needs another number of copies.
 
 #include <concepts>
 #include <string_view>
@@ -60,6 +61,16 @@ template <typename I>
 concept Initializes = requires(const MatrixView<float>& m, AnyRandomBits& urbg) {
   I::initialize(m, m, 1.0F, urbg);
 };
+
+/// How often M stands in T.
+template <typename I, typename Backend, typename S>
+constexpr Index copies_of() {
+  if constexpr (requires { I::template copies_for<Backend, S>; }) {
+    return I::template copies_for<Backend, S>;
+  } else {
+    return I::copies;
+  }
+}
 
 /// Only looks for the names: the backend is not known here.
 struct AnyBackend {

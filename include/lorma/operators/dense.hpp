@@ -5,8 +5,9 @@
 /// P = I(s B A) formed once as an n x n view, then multiplied by a general product.
 ///
 /// The rotation of CyclicPermutation is a view with an odd leading dimension, which any gemm takes:
-/// no gather, no index table. Cost of b columns: 2 n^2 r to form, 2 n^2 b for apply, 4 n^2 (b + r)
-/// for vjp; memory `copies` n^2, and once more during vjp.
+/// no gather, no index table (a backend may prefer a pass that turns the rows). Cost of b columns:
+/// 2 n^2 r to form, 2 n^2 b for apply, 4 n^2 (b + r) for vjp; memory `copies` n^2, and once more
+/// during vjp.
 
 #include <algorithm>
 
@@ -25,7 +26,7 @@ void multiply_dense(typename Backend::Workspace& workspace, const MatrixView<con
     Backend::gemm(workspace, 1, Q, X, 0, out);
     return;
   }
-  constexpr Index panel = Backend::panel_columns;
+  const Index panel = Backend::panel_columns(workspace);
   const auto frame = workspace.frame();
   const MatrixView<S> old =
       workspace.template take<S>(X.rows, std::min(panel, X.cols), StorageOrder::ColMajor);
@@ -42,6 +43,8 @@ void multiply_dense(typename Backend::Workspace& workspace, const MatrixView<con
 /// For every inflation.
 template <typename Inflation, typename Backend, typename S>
 class Operator<Dense, Inflation, Backend, S> {
+  static constexpr Index copies = detail::copies_of<Inflation, Backend, S>();
+
  public:
   using Workspace = typename Backend::Workspace;
 
@@ -85,12 +88,12 @@ class Operator<Dense, Inflation, Backend, S> {
  private:
   MatrixView<S> take_copies(Workspace& workspace) const {
     const Index n = f_.dim();
-    return workspace.template take<S>(n, Inflation::copies * n, StorageOrder::RowMajor);
+    return workspace.template take<S>(n, copies * n, StorageOrder::RowMajor);
   }
 
   void repeat(Workspace& workspace, const MatrixView<S>& T) const {
     const Index n = f_.dim();
-    for (Index c = 1; c < Inflation::copies; ++c) {
+    for (Index c = 1; c < copies; ++c) {
       Backend::copy(workspace, as_const(T.col_range(0, n)), T.col_range(c * n, n));
     }
   }

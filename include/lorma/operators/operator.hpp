@@ -25,6 +25,9 @@ namespace lorma::inline LORMA_ABI {
 ///   vjp(workspace, G, Y, kept, dY, dA, dB)
 ///       dY (n x b) may be G itself, or have null data when it is not wanted; kept as written by
 ///       apply(Y), or null; dA (r x n) and dB (n x r) are overwritten
+/// and, where apply and apply_adjoint need more than scratch,
+///   prepare(workspace, b)                what they need for b columns; then they do not fail for
+///   it
 /// No member throws after its first write to an output.
 template <typename Evaluation, typename Inflation, typename Backend, typename S>
 class Operator;

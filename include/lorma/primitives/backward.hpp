@@ -47,7 +47,7 @@ void weight_vjp(typename Backend::Workspace& workspace, const Op& P, const Matri
     run(w, dw, g.dA, g.dB);
   } else {
     // Converted by panels; the gradients are sums over columns, so panels add up.
-    constexpr Index panel = Backend::panel_columns;
+    const Index panel = Backend::panel_columns(workspace);
     const auto frame = workspace.frame();
     const MatrixView<S> buffer = workspace.template take<S>(w.rows, std::min(panel, w.cols));
     const Index n = w.rows;
@@ -147,13 +147,21 @@ void backward_views(const Factors<S>& f, const Base& W0, const MatrixView<const 
 }  // namespace detail
 
 /// Gradients into matrices of the caller (dX k x b, dA r x n, dB n x r; pass nullptr as dX when the
-/// input needs none). Throws ShapeError before anything is written.
+/// input needs none). Throws ShapeError, and BackendError for operands of several contexts, before
+/// anything is written.
 template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename DX, typename DA, typename DB,
           typename W0, typename DH>
 void backward_into(DX&& dx, DA&& da, DB&& db, const Factors<S>& f, const W0& w0, const DH& dh,
                    detail::TapeStorage<S, Backend>& tape) {
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
+  detail::check_places("backward", detail::place_of<Backend>(tape.workspace()),
+                       {{"the factors", f.place},
+                        {"W0", detail::place_of<Backend>(w0)},
+                        {"dH", detail::place_of<Backend>(dh)},
+                        {"dX", detail::place_of<Backend>(dx)},
+                        {"dA", detail::place_of<Backend>(da)},
+                        {"dB", detail::place_of<Backend>(db)}});
   const detail::Base<Backend, S, W0> base(w0);
   const auto& gradient = Backend::operand(dh);
   detail::GradientViews<S> g;
@@ -171,6 +179,8 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W0, typename DH>
 void backward_into(Gradients<S, Backend>& g, const Factors<S>& f, const W0& w0, const DH& dh,
                    detail::TapeStorage<S, Backend>& tape) {
+  detail::check_places("backward", detail::place_of<Backend>(tape.workspace()),
+                       {{"dH", detail::place_of<Backend>(dh)}});
   const auto context = Backend::context_of(dh);
   Backend::resize(context, g.dX, w0.cols(), dh.cols());
   Backend::resize(context, g.dA, f.rank(), f.dim());

@@ -31,7 +31,9 @@ struct CallSizes {
 /// What is asked of the layer.
 enum class Task : unsigned char { Forward, Training, Merge };
 
-/// Work of one evaluation on b columns. An evaluation of your own specializes this.
+/// Work of one evaluation on b columns, of numbers of `size` bytes. An evaluation of your own
+/// specializes this; a backend that works in another way has a member template of the same name and
+/// members, which is asked first.
 template <typename Evaluation>
 struct EvaluationWork;
 
@@ -94,9 +96,22 @@ struct RouteEstimate {
 
 namespace detail {
 
-template <typename Route, typename Side>
+/// The backend's own count where it has one.
+template <typename Backend, typename Evaluation>
+struct WorkOf {
+  using type = EvaluationWork<Evaluation>;
+};
+template <typename Backend, typename Evaluation>
+requires requires {
+  sizeof(typename Backend::template EvaluationWork<Evaluation>);
+}
+struct WorkOf<Backend, Evaluation> {
+  using type = typename Backend::template EvaluationWork<Evaluation>;
+};
+
+template <typename Route, typename Side, typename Backend>
 Work route_work(const CallSizes& call, Task task, double size) {
-  using E = EvaluationWork<typename Route::Evaluation>;
+  using E = typename WorkOf<Backend, typename Route::Evaluation>::type;
   const auto d = static_cast<double>(call.d);
   const auto k = static_cast<double>(call.k);
   const auto b = static_cast<double>(call.b);
@@ -115,28 +130,28 @@ Work route_work(const CallSizes& call, Task task, double size) {
   return work;
 }
 
-template <typename Side, typename... Routes>
+template <typename Side, typename Backend, typename... Routes>
 std::vector<RouteEstimate> estimate(RouteList<Routes...>, const CallSizes& call, Task task,
                                     const CostRates& rates, double size) {
   std::vector<RouteEstimate> result;
   (result.push_back(RouteEstimate{
        std::string(Routes::where == Where::Activation ? "ActivationFirst<" : "WeightFirst<") +
            std::string(Routes::Evaluation::name) + ">",
-       route_work<Routes, Side>(call, task, size),
-       rates.seconds(route_work<Routes, Side>(call, task, size)), false}),
+       route_work<Routes, Side, Backend>(call, task, size),
+       rates.seconds(route_work<Routes, Side, Backend>(call, task, size)), false}),
    ...);
   return result;
 }
 
 /// Position of the cheapest route; allocates nothing.
-template <typename Side, typename... Routes>
+template <typename Side, typename Backend, typename... Routes>
 std::size_t cheapest(RouteList<Routes...>, const CallSizes& call, Task task, const CostRates& rates,
                      double size) {
   if constexpr (sizeof...(Routes) == 1) {
     return 0;
   } else {
     const std::array<double, sizeof...(Routes)> seconds{
-        rates.seconds(route_work<Routes, Side>(call, task, size))...};
+        rates.seconds(route_work<Routes, Side, Backend>(call, task, size))...};
     std::size_t best = 0;
     for (std::size_t i = 1; i < seconds.size(); ++i) {
       if (seconds[i] < seconds[best]) best = i;
@@ -153,8 +168,8 @@ template <typename Order, typename Inflation, typename Side, typename S = float,
 std::vector<RouteEstimate> explain(const CallSizes& call, Task task,
                                    const CostRates& rates = Backend::template cost_rates<S>()) {
   using Routes = RoutesFor<Order, Inflation>;
-  auto result = detail::estimate<Side>(Routes{}, call, task, rates, sizeof(S));
-  result[detail::cheapest<Side>(Routes{}, call, task, rates, sizeof(S))].chosen = true;
+  auto result = detail::estimate<Side, Backend>(Routes{}, call, task, rates, sizeof(S));
+  result[detail::cheapest<Side, Backend>(Routes{}, call, task, rates, sizeof(S))].chosen = true;
   return result;
 }
 

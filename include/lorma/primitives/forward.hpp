@@ -12,6 +12,7 @@
 
 #include "lorma/primitives/merge.hpp"
 #include "lorma/primitives/overlap.hpp"
+#include "lorma/primitives/places.hpp"
 #include "lorma/primitives/tape.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -36,6 +37,16 @@ void check_layer(std::string_view function, const Factors<S>& f, Index d, Index 
                    (std::is_same_v<Side, Pre> ? "rows" : "columns") +
                    " n = " + std::to_string(f.dim()) + " (" + std::string(Side::name) +
                    "), got W0 " + shape(d, k));
+}
+
+template <typename Backend, typename S, typename W0, typename X, typename H>
+void check_forward_places(const Factors<S>& f, const W0& w0, const X& x, const H& h,
+                          const typename Backend::Workspace& workspace) {
+  check_places("forward", place_of<Backend>(workspace),
+               {{"the factors", f.place},
+                {"W0", place_of<Backend>(w0)},
+                {"X", place_of<Backend>(x)},
+                {"H", place_of<Backend>(h)}});
 }
 
 /// One forward through one route. `tape` may be null.
@@ -86,7 +97,7 @@ void forward_views(typename Backend::Workspace& workspace, const Factors<S>& f, 
     const CallSizes call{W0.rows(), W0.cols(), X.cols, f.rank()};
     const Task task = tape == nullptr ? Task::Forward : Task::Training;
     const std::size_t route =
-        cheapest<Side>(Routes{}, call, task, Backend::template cost_rates<S>(), sizeof(S));
+        cheapest<Side, Backend>(Routes{}, call, task, Backend::template cost_rates<S>(), sizeof(S));
     if (tape != nullptr) tape->clear();
     if (!H.empty()) {
       visit_route(Routes{}, route, [&](auto chosen) {
@@ -102,12 +113,14 @@ void forward_views(typename Backend::Workspace& workspace, const Factors<S>& f, 
 
 }  // namespace detail
 
-/// H = forward of X, into H. Throws ShapeError; H is untouched then.
+/// H = forward of X, into H. Throws ShapeError, and BackendError for operands of several contexts;
+/// H is untouched then.
 template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W0, typename X, typename H>
 void forward_into(H&& h, const Factors<S>& f, const W0& w0, const X& x,
                   typename Backend::Workspace& workspace) {
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
+  detail::check_forward_places<Backend>(f, w0, x, h, workspace);
   const detail::Base<Backend, S, W0> base(w0);
   const auto& input = Backend::operand(x);
   detail::forward_views<Inflation, Order, Side, Backend, S>(
@@ -120,6 +133,7 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
 void forward_into(H&& h, const Factors<S>& f, const W0& w0, const X& x,
                   detail::TapeStorage<S, Backend>& tape) {
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
+  detail::check_forward_places<Backend>(f, w0, x, h, tape.workspace());
   const detail::Base<Backend, S, W0> base(w0);
   const auto& input = Backend::operand(x);
   detail::forward_views<Inflation, Order, Side, Backend, S>(

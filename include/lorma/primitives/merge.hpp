@@ -14,6 +14,7 @@
 #include "lorma/primitives/check_policies.hpp"
 #include "lorma/primitives/cost_model.hpp"
 #include "lorma/primitives/linear_operator.hpp"
+#include "lorma/primitives/places.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -25,20 +26,24 @@ namespace detail {
 
 /// Calls f(in, out) with views of columns of length n that P acts on by apply (Pre) or
 /// apply_adjoint (Post, on the transposes), in the compute type S: the weights themselves, or
-/// panels converted from and to their storage types.
-template <typename Side, typename S, typename Backend, typename T, typename U, typename F>
+/// panels converted from and to their storage types. Before panels are written, prepare(columns) is
+/// called for each number of columns that f will see.
+template <typename Side, typename S, typename Backend, typename T, typename U, typename F,
+          typename Prepare>
 void for_columns(typename Backend::Workspace& workspace, const MatrixView<T>& from,
-                 const MatrixView<U>& to, F&& f) {
+                 const MatrixView<U>& to, F&& f, Prepare&& prepare) {
   constexpr bool pre = std::is_same_v<Side, Pre>;
   const MatrixView<const T> in = pre ? from : from.transposed();
   const MatrixView<U> out = pre ? to : to.transposed();
   if constexpr (std::same_as<std::remove_const_t<T>, S> && std::same_as<U, S>) {
     f(in, out);
   } else {
-    constexpr Index panel = Backend::panel_columns;
+    const Index panel = Backend::panel_columns(workspace);
     const auto frame = workspace.frame();
     const MatrixView<S> buffer =
         workspace.template take<S>(in.rows, std::min(panel, in.cols), StorageOrder::ColMajor);
+    prepare(std::min(panel, in.cols));
+    prepare(in.cols % panel);
     for (Index j = 0; j < in.cols; j += panel) {
       const Index count = std::min(panel, in.cols - j);
       const MatrixView<S> part = buffer.col_range(0, count);
@@ -60,7 +65,7 @@ void multiply_weight(typename Backend::Workspace& workspace, const Op& P, const 
       P.apply_adjoint(workspace, in, out);
     }
   };
-  for_columns<Side, S, Backend>(workspace, from, to, [&](const auto& in, const auto& out) {
+  const auto act = [&](const auto& in, const auto& out) {
     if constexpr (requires { P.panel(); }) {
       const Index width = P.panel();
       for (Index j = 0; j < in.cols; j += width) {
@@ -70,7 +75,11 @@ void multiply_weight(typename Backend::Workspace& workspace, const Op& P, const 
     } else {
       multiply(in, out);
     }
-  });
+  };
+  const auto prepare = [&]([[maybe_unused]] Index columns) {
+    if constexpr (requires { P.prepare(workspace, columns); }) P.prepare(workspace, columns);
+  };
+  for_columns<Side, S, Backend>(workspace, from, to, act, prepare);
 }
 
 /// Where P acts is no question for a merge; only the evaluation is.
@@ -86,8 +95,8 @@ void merge_views(typename Backend::Workspace& workspace, const Factors<S>& f,
   if (from.empty()) return;
   using Routes = MergeRoutes<Order, Inflation>;
   const CallSizes call{from.rows, from.cols, 0, f.rank()};
-  const std::size_t route =
-      cheapest<Side>(Routes{}, call, Task::Merge, Backend::template cost_rates<S>(), sizeof(S));
+  const std::size_t route = cheapest<Side, Backend>(Routes{}, call, Task::Merge,
+                                                    Backend::template cost_rates<S>(), sizeof(S));
   visit_route(Routes{}, route, [&](auto chosen) {
     const auto frame = workspace.frame();
     const Operator<typename decltype(chosen)::Evaluation, Inflation, Backend, S> P(workspace, f);
@@ -130,7 +139,8 @@ constexpr void require_entries() {
 }  // namespace detail
 
 /// W = merge of W0 (d x k) into `out` (d x k, may be W0 itself; may have another storage type).
-/// Throws ShapeError, and NonFinite on request, before anything is written.
+/// Throws ShapeError, BackendError for operands of several contexts, and NonFinite on request,
+/// before anything is written.
 template <typename Inflation, typename Order = Auto, typename Side = Pre,
           typename Backend = EigenCpu, typename S, typename W0, typename Out>
 void merge_into(Out&& out, const Factors<S>& f, const W0& w0,
@@ -139,6 +149,10 @@ void merge_into(Out&& out, const Factors<S>& f, const W0& w0,
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
   detail::require_entries<S, W0>();
   if constexpr (!LinearOperator<W0, S>) {
+    detail::check_places("merge", detail::place_of<Backend>(workspace),
+                         {{"the factors", f.place},
+                          {"W0", detail::place_of<Backend>(w0)},
+                          {"the output", detail::place_of<Backend>(out)}});
     const detail::Base<Backend, S, W0> base(w0);
     const auto from = base.get().W;
     const auto to = Backend::output("merge_into", out);
@@ -169,6 +183,8 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
 void merge_in_place(const Factors<S>& f, W&& w, typename Backend::Workspace& workspace,
                     Finiteness finiteness = Finiteness::unchecked) {
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
+  detail::check_places("merge_in_place", detail::place_of<Backend>(workspace),
+                       {{"the factors", f.place}, {"the weight", detail::place_of<Backend>(w)}});
   const auto view = Backend::output("merge_in_place", w);
   using T = std::remove_cvref_t<decltype(*view.data)>;
   static_assert(StorableIn<T, S>,

@@ -74,8 +74,8 @@ void apply_slices(typename Backend::Workspace& workspace,
       if (slice.count == 0) continue;
       const MatrixView<S> part = Y.col_range(slice.first, slice.count);
       const CallSizes call{Y.rows, slice.count, 0, slice.factors.rank()};
-      const std::size_t route =
-          cheapest<Pre>(Routes{}, call, Task::Merge, Backend::template cost_rates<S>(), sizeof(S));
+      const std::size_t route = cheapest<Pre, Backend>(
+          Routes{}, call, Task::Merge, Backend::template cost_rates<S>(), sizeof(S));
       visit_route(Routes{}, route, [&](auto chosen) {
         const auto inner = workspace.frame();
         const Operator<typename decltype(chosen)::Evaluation, Inflation, Backend, S> P(
@@ -89,12 +89,22 @@ void apply_slices(typename Backend::Workspace& workspace,
 }  // namespace detail
 
 /// H (d x b) of X (k x b): column j is forward of the adapter whose slice holds j. Throws
-/// ShapeError; H is untouched then. Cost 2 d k b flops and one apply of each P on its columns.
+/// ShapeError, and BackendError for operands of several contexts; H is untouched then. Cost 2 d k b
+/// flops and one apply of each P on its columns; allocates lists of slices in memory of the process
+/// on every call, in the backend's memory nothing once warm.
 template <typename Inflation, typename Side = Pre, typename Backend = EigenCpu, typename S,
           typename W0, typename X, typename H>
 void forward_mixed_into(H&& h, const W0& w0, const X& x, const std::vector<AdapterSlice<S>>& slices,
                         typename Backend::Workspace& workspace) {
   static_assert(detail::CheckPolicies<S, Inflation, Auto, Side, Backend>::ok);
+  const void* here = detail::place_of<Backend>(workspace);
+  detail::check_places("forward_mixed_into", here,
+                       {{"W0", detail::place_of<Backend>(w0)},
+                        {"X", detail::place_of<Backend>(x)},
+                        {"H", detail::place_of<Backend>(h)}});
+  for (const AdapterSlice<S>& slice : slices) {
+    detail::check_places("forward_mixed_into", here, {{"a slice's factors", slice.factors.place}});
+  }
   const detail::Base<Backend, S, W0> wrapped(w0);
   const auto base = wrapped.get();
   const auto& operand = Backend::operand(x);

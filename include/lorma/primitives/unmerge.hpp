@@ -51,6 +51,8 @@ template <typename Inflation, typename Order = Auto, typename Side = Pre,
 void unmerge_in_place(const Factors<S>& f, W&& w, typename Backend::Workspace& workspace,
                       Finiteness finiteness = Finiteness::unchecked, double epsilon = 0.0) {
   static_assert(detail::CheckPolicies<S, Inflation, Order, Side, Backend>::ok);
+  detail::check_places("unmerge_in_place", detail::place_of<Backend>(workspace),
+                       {{"the factors", f.place}, {"the weight", detail::place_of<Backend>(w)}});
   const auto view = Backend::output("unmerge_in_place", w);
   using T = std::remove_cvref_t<decltype(*view.data)>;
   static_assert(StorableIn<T, S>,

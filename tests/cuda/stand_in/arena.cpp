@@ -53,12 +53,18 @@ Counters& counters() {
   return it;
 }
 
-bool& capturing() {
-  static bool it = false;
+Limits& limits() {
+  static Limits it;
   return it;
+}
+bool grant(long& left) {
+  if (left == 0) return false;
+  if (left > 0) --left;
+  return true;
 }
 
 void* allocate(std::size_t bytes) {
+  if (!grant(limits().allocations)) return nullptr;
   Arena& a = arena();
   for (auto hole = a.holes.begin(); hole != a.holes.end(); ++hole) {
     const auto [offset, size] = *hole;

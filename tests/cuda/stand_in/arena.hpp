@@ -28,11 +28,19 @@ struct Counters {
   long waits = 0;
   long products = 0;
   long grouped_products = 0;
+  long host_copies = 0;  ///< between the memory of the process and of the device
+  long plans = 0;        ///< cuFFT plans that exist
 };
 Counters& counters();
 
-/// Between cudaStreamBeginCapture and cudaStreamEndCapture.
-bool& capturing();
+/// How much the device still grants before it refuses; negative: no end.
+struct Limits {
+  long allocations = -1;
+  long plans = -1;
+};
+Limits& limits();
+/// Counts one down; false when nothing was left.
+bool grant(long& left);
 
 }  // namespace stand_in
 

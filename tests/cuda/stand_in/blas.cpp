@@ -5,9 +5,11 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "arena.hpp"
+#include "queue.hpp"
 
 namespace {
 
@@ -28,6 +30,12 @@ double read(const void* data, Int i, cudaDataType type) {
     default:
       return static_cast<float>(static_cast<const Eigen::bfloat16*>(data)[i]);
   }
+}
+/// To the nearest number of 10 bits of mantissa, as tensor cores read floats in TF32.
+double tf32(double x) {
+  auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(x));
+  bits += 0xfff + ((bits >> 13) & 1);
+  return std::bit_cast<float>(bits & ~std::uint32_t(0x1fff));
 }
 void write(void* data, Int i, cudaDataType type, double value) {
   switch (type) {
@@ -74,12 +82,14 @@ cublasStatus_t gemm(cublasOperation_t op_A, cublasOperation_t op_B, Int m, Int n
   const void* b = matrix(B, rows_B, transpose_B ? k : n, ldb, size);
   void* c = matrix(C, m, n, ldc, size);
   if (a == nullptr || b == nullptr || c == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  const bool rounds = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   for (Int j = 0; j < n; ++j) {
     for (Int i = 0; i < m; ++i) {
       double sum = 0;
       for (Int l = 0; l < k; ++l) {
-        sum += read(a, transpose_A ? l + i * lda : i + l * lda, type_A) *
-               read(b, transpose_B ? j + l * ldb : l + j * ldb, type_B);
+        const double x = read(a, transpose_A ? l + i * lda : i + l * lda, type_A);
+        const double y = read(b, transpose_B ? j + l * ldb : l + j * ldb, type_B);
+        sum += rounds ? tf32(x) * tf32(y) : x * y;
       }
       // beta = 0 does not read C.
       const double old = beta == 0.0 ? 0.0 : beta * read(c, i + j * ldc, type_C);
@@ -90,8 +100,8 @@ cublasStatus_t gemm(cublasOperation_t op_A, cublasOperation_t op_B, Int m, Int n
 }
 
 template <typename S>
-cublasStatus_t gemv(cudaDataType type, cublasOperation_t op, Int m, Int n, const S* alpha,
-                    const S* A, Int lda, const S* x, Int incx, const S* beta, S* y, Int incy) {
+cublasStatus_t gemv(cudaDataType type, cublasOperation_t op, Int m, Int n, S alpha, const S* A,
+                    Int lda, const S* x, Int incx, S beta, S* y, Int incy) {
   const bool transpose = op != CUBLAS_OP_N;
   const Int rows = transpose ? n : m;
   const Int cols = transpose ? m : n;
@@ -105,18 +115,17 @@ cublasStatus_t gemv(cudaDataType type, cublasOperation_t op, Int m, Int n, const
     for (Int l = 0; l < cols; ++l) {
       sum += read(a, transpose ? l + i * lda : i + l * lda, type) * read(in, l * incx, type);
     }
-    const double old = *beta == S(0) ? 0.0 : double(*beta) * read(out, i * incy, type);
-    write(out, i * incy, type, double(*alpha) * sum + old);
+    const double old = beta == S(0) ? 0.0 : double(beta) * read(out, i * incy, type);
+    write(out, i * incy, type, double(alpha) * sum + old);
   }
-  ++stand_in::counters().products;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 template <typename S>
 cublasStatus_t geam(cudaDataType type, cublasOperation_t op_A, cublasOperation_t op_B, Int m, Int n,
-                    const S* alpha, const S* A, Int lda, const S* beta, Int ldb, S* C, Int ldc) {
+                    S alpha, const S* A, Int lda, S beta, Int ldb, S* C, Int ldc) {
   const bool transpose = op_A != CUBLAS_OP_N;
-  if (op_B != CUBLAS_OP_N || *beta != S(0)) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (op_B != CUBLAS_OP_N || beta != S(0)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (lda < std::max<Int>(1, transpose ? n : m) || ldb < std::max<Int>(1, m) ||
       ldc < std::max<Int>(1, m)) {
     return CUBLAS_STATUS_INVALID_VALUE;
@@ -127,26 +136,56 @@ cublasStatus_t geam(cudaDataType type, cublasOperation_t op_A, cublasOperation_t
   for (Int j = 0; j < n; ++j) {
     for (Int i = 0; i < m; ++i) {
       write(c, i + j * ldc, type,
-            double(*alpha) * read(a, transpose ? j + i * lda : i + j * lda, type));
+            double(alpha) * read(a, transpose ? j + i * lda : i + j * lda, type));
     }
   }
   return CUBLAS_STATUS_SUCCESS;
 }
 
-int a_handle = 0;
+struct Handle {
+  int device;
+  cudaStream_t stream;
+};
+Handle& handle_of(cublasHandle_t handle) {
+  return *reinterpret_cast<Handle*>(handle);
+}
+
+/// Runs or records a call; the handle belongs to the device on which it was made.
+template <typename F>
+cublasStatus_t submit(cublasHandle_t handle, F call) {
+  if (handle_of(handle).device != stand_in::current_device()) return CUBLAS_STATUS_ARCH_MISMATCH;
+  cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+  const bool captured = stand_in::stream_of(handle_of(handle).stream).capturing;
+  const cudaError_t queued = stand_in::submit(handle_of(handle).stream, [&status, captured, call] {
+    const cublasStatus_t own = call();
+    if (!captured) status = own;
+    return captured && own != CUBLAS_STATUS_SUCCESS ? cudaErrorIllegalAddress : cudaSuccess;
+  });
+  return queued == cudaSuccess ? status : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+/// What the documentation asks of every pointer of a grouped call in 16-bit types and TF32; the
+/// real library reads at misaligned addresses.
+bool aligned(const void* pointer, Int k, std::size_t size) {
+  const std::size_t line = static_cast<std::size_t>(k) * size;
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  return address % 16 == 0 || (line % 16 != 0 && (line % 4 != 0 || address % 4 == 0));
+}
 
 }  // namespace
 
 extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
-  *handle = reinterpret_cast<cublasHandle_t>(&a_handle);
+  *handle = reinterpret_cast<cublasHandle_t>(new Handle{stand_in::current_device(), nullptr});
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasDestroy_v2(cublasHandle_t) {
+cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+  delete &handle_of(handle);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasSetStream_v2(cublasHandle_t, cudaStream_t) {
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  handle_of(handle).stream = stream;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t, void*, size_t) {
@@ -165,25 +204,32 @@ const char* cublasGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_INVALID_VALUE ? "an invalid value" : "not supported";
 }
 
-cublasStatus_t cublasGemmEx_64(cublasHandle_t, cublasOperation_t op_A, cublasOperation_t op_B,
-                               int64_t m, int64_t n, int64_t k, const void* alpha, const void* A,
-                               cudaDataType type_A, int64_t lda, const void* B, cudaDataType type_B,
-                               int64_t ldb, const void* beta, void* C, cudaDataType type_C,
-                               int64_t ldc, cublasComputeType_t compute, cublasGemmAlgo_t) {
+cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t op_A,
+                               cublasOperation_t op_B, int64_t m, int64_t n, int64_t k,
+                               const void* alpha, const void* A, cudaDataType type_A, int64_t lda,
+                               const void* B, cudaDataType type_B, int64_t ldb, const void* beta,
+                               void* C, cudaDataType type_C, int64_t ldc,
+                               cublasComputeType_t compute, cublasGemmAlgo_t) {
   ++stand_in::counters().products;
-  return gemm(op_A, op_B, m, n, k, scalar(alpha, compute), A, type_A, lda, B, type_B, ldb,
-              scalar(beta, compute), C, type_C, ldc, compute);
+  return submit(handle, [=, x = scalar(alpha, compute), y = scalar(beta, compute)] {
+    return gemm(op_A, op_B, m, n, k, x, A, type_A, lda, B, type_B, ldb, y, C, type_C, ldc, compute);
+  });
 }
 
 cublasStatus_t cublasGemmGroupedBatchedEx_64(
-    cublasHandle_t, const cublasOperation_t op_A[], const cublasOperation_t op_B[],
+    cublasHandle_t handle, const cublasOperation_t op_A[], const cublasOperation_t op_B[],
     const int64_t m[], const int64_t n[], const int64_t k[], const void* alpha,
     const void* const A[], cudaDataType_t type_A, const int64_t lda[], const void* const B[],
     cudaDataType_t type_B, const int64_t ldb[], const void* beta, void* const C[],
     cudaDataType_t type_C, const int64_t ldc[], int64_t group_count, const int64_t group_size[],
     cublasComputeType_t compute) {
   ++stand_in::counters().grouped_products;
+  // Whether the host arrays may be gone when a graph is launched is not documented.
+  if (stand_in::forbid_capture(handle_of(handle).stream) != cudaSuccess) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   const std::size_t size = compute == CUBLAS_COMPUTE_64F ? 8 : 4;
+  const bool aligns = bytes_of(type_A) == 2 || compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   std::size_t problem = 0;
   Int problems = 0;
   for (Int g = 0; g < group_count; ++g) problems += group_size[g];
@@ -199,6 +245,11 @@ cublasStatus_t cublasGemmGroupedBatchedEx_64(
       return static_cast<const char*>(array) + static_cast<std::size_t>(g) * size;
     };
     for (Int i = 0; i < group_size[g]; ++i, ++problem) {
+      for (const void* pointer : {a[problem], b[problem], c[problem]}) {
+        if (aligns && !aligned(pointer, k[g], bytes_of(type_A))) {
+          return CUBLAS_STATUS_EXECUTION_FAILED;
+        }
+      }
       const auto status = gemm(op_A[g], op_B[g], m[g], n[g], k[g], scalar(at(alpha), compute),
                                a[problem], type_A, lda[g], b[problem], type_B, ldb[g],
                                scalar(at(beta), compute), c[problem], type_C, ldc[g], compute);
@@ -208,26 +259,36 @@ cublasStatus_t cublasGemmGroupedBatchedEx_64(
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasSgemv_v2_64(cublasHandle_t, cublasOperation_t op, int64_t m, int64_t n,
+cublasStatus_t cublasSgemv_v2_64(cublasHandle_t handle, cublasOperation_t op, int64_t m, int64_t n,
                                  const float* alpha, const float* A, int64_t lda, const float* x,
                                  int64_t incx, const float* beta, float* y, int64_t incy) {
-  return gemv(CUDA_R_32F, op, m, n, alpha, A, lda, x, incx, beta, y, incy);
+  ++stand_in::counters().products;
+  return submit(handle, [=, p = *alpha, q = *beta] {
+    return gemv(CUDA_R_32F, op, m, n, p, A, lda, x, incx, q, y, incy);
+  });
 }
-cublasStatus_t cublasDgemv_v2_64(cublasHandle_t, cublasOperation_t op, int64_t m, int64_t n,
+cublasStatus_t cublasDgemv_v2_64(cublasHandle_t handle, cublasOperation_t op, int64_t m, int64_t n,
                                  const double* alpha, const double* A, int64_t lda, const double* x,
                                  int64_t incx, const double* beta, double* y, int64_t incy) {
-  return gemv(CUDA_R_64F, op, m, n, alpha, A, lda, x, incx, beta, y, incy);
+  ++stand_in::counters().products;
+  return submit(handle, [=, p = *alpha, q = *beta] {
+    return gemv(CUDA_R_64F, op, m, n, p, A, lda, x, incx, q, y, incy);
+  });
 }
-cublasStatus_t cublasSgeam_64(cublasHandle_t, cublasOperation_t op_A, cublasOperation_t op_B,
+cublasStatus_t cublasSgeam_64(cublasHandle_t handle, cublasOperation_t op_A, cublasOperation_t op_B,
                               int64_t m, int64_t n, const float* alpha, const float* A, int64_t lda,
                               const float* beta, const float*, int64_t ldb, float* C, int64_t ldc) {
-  return geam(CUDA_R_32F, op_A, op_B, m, n, alpha, A, lda, beta, ldb, C, ldc);
+  return submit(handle, [=, p = *alpha, q = *beta] {
+    return geam(CUDA_R_32F, op_A, op_B, m, n, p, A, lda, q, ldb, C, ldc);
+  });
 }
-cublasStatus_t cublasDgeam_64(cublasHandle_t, cublasOperation_t op_A, cublasOperation_t op_B,
+cublasStatus_t cublasDgeam_64(cublasHandle_t handle, cublasOperation_t op_A, cublasOperation_t op_B,
                               int64_t m, int64_t n, const double* alpha, const double* A,
                               int64_t lda, const double* beta, const double*, int64_t ldb,
                               double* C, int64_t ldc) {
-  return geam(CUDA_R_64F, op_A, op_B, m, n, alpha, A, lda, beta, ldb, C, ldc);
+  return submit(handle, [=, p = *alpha, q = *beta] {
+    return geam(CUDA_R_64F, op_A, op_B, m, n, p, A, lda, q, ldb, C, ldc);
+  });
 }
 
 }  // extern "C"

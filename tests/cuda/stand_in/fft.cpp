@@ -5,12 +5,14 @@
 
 #include <cmath>
 #include <complex>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <numbers>
 #include <vector>
 
 #include "arena.hpp"
+#include "queue.hpp"
 
 namespace {
 
@@ -18,6 +20,12 @@ struct Plan {
   long long n = 0;
   long long batch = 0;
   cufftType type{};
+  bool allocates = true;
+  int device = 0;
+  cudaStream_t stream = nullptr;
+  void* work = nullptr;
+
+  std::size_t work_bytes() const { return std::size_t(8 * n * batch); }
 };
 
 std::map<cufftHandle, Plan>& plans() {
@@ -30,10 +38,26 @@ std::complex<double> root(long long k, long long n) {
   return {std::cos(angle), std::sin(angle)};
 }
 
+/// Runs or records a call of a plan, which must still exist then, with the work area of now.
+template <typename F>
+cufftResult submit(cufftHandle handle, cufftType type, F call) {
+  const auto found = plans().find(handle);
+  if (found == plans().end() || found->second.type != type) return CUFFT_INVALID_PLAN;
+  const Plan p = found->second;
+  if (p.device != stand_in::current_device()) return CUFFT_INVALID_DEVICE;
+  if (p.allocates || p.work == nullptr) return CUFFT_NO_WORKSPACE;
+  const auto status = stand_in::submit(p.stream, [handle, p, call] {
+    // Its contents are lost, so that nothing that is read afterwards may lie there.
+    void* work = stand_in::resolve(p.work, p.work_bytes());
+    if (work == nullptr || plans().count(handle) == 0) return cudaErrorIllegalAddress;
+    std::memset(work, 0xff, p.work_bytes());
+    return call(p) == CUFFT_SUCCESS ? cudaSuccess : cudaErrorIllegalAddress;
+  });
+  return status == cudaSuccess ? CUFFT_SUCCESS : CUFFT_EXEC_FAILED;
+}
+
 template <typename R>
-cufftResult forward(cufftHandle handle, cufftType type, const R* in, void* out) {
-  const Plan p = plans().at(handle);
-  if (p.type != type) return CUFFT_INVALID_PLAN;
+cufftResult forward(const Plan& p, const R* in, void* out) {
   const long long bins = p.n / 2 + 1;
   const R* x = stand_in::resolve_as<R>(in, std::size_t(p.n * p.batch));
   R* y = stand_in::resolve_as<R>(out, std::size_t(2 * bins * p.batch));
@@ -52,9 +76,7 @@ cufftResult forward(cufftHandle handle, cufftType type, const R* in, void* out) 
 }
 
 template <typename R>
-cufftResult backward(cufftHandle handle, cufftType type, void* in, R* out) {
-  const Plan p = plans().at(handle);
-  if (p.type != type) return CUFFT_INVALID_PLAN;
+cufftResult backward(const Plan& p, void* in, R* out) {
   const long long bins = p.n / 2 + 1;
   R* x = stand_in::resolve_as<R>(in, std::size_t(2 * bins * p.batch));
   R* y = stand_in::resolve_as<R>(out, std::size_t(p.n * p.batch));
@@ -84,34 +106,52 @@ extern "C" {
 cufftResult cufftCreate(cufftHandle* handle) {
   static cufftHandle next = 1;
   *handle = next++;
-  plans()[*handle] = {};
+  plans()[*handle] = {.device = stand_in::current_device()};
+  ++stand_in::counters().plans;
   return CUFFT_SUCCESS;
 }
 cufftResult cufftDestroy(cufftHandle handle) {
-  return plans().erase(handle) == 1 ? CUFFT_SUCCESS : CUFFT_INVALID_PLAN;
+  if (plans().erase(handle) != 1) return CUFFT_INVALID_PLAN;
+  --stand_in::counters().plans;
+  return CUFFT_SUCCESS;
 }
-cufftResult cufftSetStream(cufftHandle, cudaStream_t) {
+cufftResult cufftSetStream(cufftHandle plan, cudaStream_t stream) {
+  plans().at(plan).stream = stream;
+  return CUFFT_SUCCESS;
+}
+cufftResult cufftSetAutoAllocation(cufftHandle plan, int allocates) {
+  plans().at(plan).allocates = allocates != 0;
+  return CUFFT_SUCCESS;
+}
+cufftResult cufftSetWorkArea(cufftHandle plan, void* work) {
+  plans().at(plan).work = work;
   return CUFFT_SUCCESS;
 }
 cufftResult cufftMakePlanMany64(cufftHandle plan, int rank, long long* n, long long*, long long,
                                 long long, long long*, long long, long long, cufftType type,
                                 long long batch, size_t* scratch) {
   if (rank != 1 || *n < 1 || batch < 1) return CUFFT_INVALID_SIZE;
-  plans().at(plan) = {*n, batch, type};
-  *scratch = 0;
+  // Its tables are allocated.
+  if (stand_in::any_capture()) return CUFFT_INTERNAL_ERROR;
+  if (!stand_in::grant(stand_in::limits().plans)) return CUFFT_ALLOC_FAILED;
+  Plan& p = plans().at(plan);
+  p.n = *n;
+  p.batch = batch;
+  p.type = type;
+  *scratch = p.work_bytes();
   return CUFFT_SUCCESS;
 }
 cufftResult cufftExecR2C(cufftHandle plan, cufftReal* in, cufftComplex* out) {
-  return forward(plan, CUFFT_R2C, in, out);
+  return submit(plan, CUFFT_R2C, [=](const Plan& p) { return forward(p, in, out); });
 }
 cufftResult cufftExecD2Z(cufftHandle plan, cufftDoubleReal* in, cufftDoubleComplex* out) {
-  return forward(plan, CUFFT_D2Z, in, out);
+  return submit(plan, CUFFT_D2Z, [=](const Plan& p) { return forward(p, in, out); });
 }
 cufftResult cufftExecC2R(cufftHandle plan, cufftComplex* in, cufftReal* out) {
-  return backward(plan, CUFFT_C2R, in, out);
+  return submit(plan, CUFFT_C2R, [=](const Plan& p) { return backward(p, in, out); });
 }
 cufftResult cufftExecZ2D(cufftHandle plan, cufftDoubleComplex* in, cufftDoubleReal* out) {
-  return backward(plan, CUFFT_Z2D, in, out);
+  return submit(plan, CUFFT_Z2D, [=](const Plan& p) { return backward(p, in, out); });
 }
 
 }  // extern "C"
