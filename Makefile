@@ -51,7 +51,7 @@ bench-cuda: ## layers on an NVIDIA GPU, into docs/benchmarks.md
 	cmake --preset bench -DLORMA_WITH_CUDA=ON
 	cmake --build --preset bench --parallel $(JOBS) --target bench_cuda_layers
 	mkdir -p out/bench
-	build/bench/benchmarks/bench_cuda_layers --benchmark_repetitions=9 \
+	build/bench/benchmarks/bench_cuda_layers --benchmark_repetitions=5 \
 	  --benchmark_report_aggregates_only=true --benchmark_out=out/bench/cuda.json
 	-benchmarks/cuda_torch.py out/bench/cuda_torch.json
 	benchmarks/report.py out/bench docs

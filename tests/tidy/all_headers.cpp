@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One translation unit for clang-tidy.
 #include <lorma/adapter/by_name.hpp>
+#include <lorma/analysis/analysis.hpp>
+#include <lorma/convert/lora_exchange.hpp>
+#include <lorma/convert/plus_algebra.hpp>
+#include <lorma/io/lorma_directory.hpp>
+#include <lorma/io/peft_lora.hpp>
 #include <lorma/io/safetensors.hpp>
 #include <lorma/lorma.hpp>

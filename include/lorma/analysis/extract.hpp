@@ -50,8 +50,7 @@ Matrix<Real> reachable_part(const PseudoInverse<Real>& inverse, const Matrix<Rea
 template <typename Real>
 ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<Real>& change,
                               const Truncation& wanted) {
-  // ||X W0 - D||^2 = ||X W0 - D'||^2 + ||D - D'||^2 with D' = D W0^+ W0, and every matrix whose
-  // rows lie in the span of W0's is some X W0: the best one of rank r is the truncated SVD of D'.
+  // docs/mathematics.md, section 7.
   ExtractedFactors result;
   const Matrix<Real> reachable = reachable_part(inverse, change, result);
   const TruncatedSvd svd = truncated_svd(reachable, wanted);

@@ -10,7 +10,7 @@
 /// (I + s B A) W0 = W0 + (s B) (A W0), and W0 (I + s B A) = W0 + (s W0 B) A: a LoRMA+ adapter is a
 /// LoRA adapter of the same rank. Back: A = A_lora W0^+ (Pre) or B = W0^+ B_lora (Post), exact when
 /// the rows (Pre) or columns (Post) of the change lie in the span of those of W0. Source:
-/// docs/mathematics.md, "Exchange with LoRA".
+/// docs/mathematics.md, section 7.
 
 #include <Eigen/QR>
 

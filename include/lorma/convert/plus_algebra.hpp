@@ -9,7 +9,7 @@
 ///   ChangeOfRank small = with_rank(both, 8);       // small.factors: the nearest P of that rank
 ///
 /// (I + s2 B2 A2)(I + s1 B1 A1) = I + [s1 B1, s2 B2] [A1; A2 + s1 (A2 B1) A1]. Source:
-/// docs/mathematics.md.
+/// docs/mathematics.md, sections 5 and 7.
 
 #include <Eigen/QR>
 #include <Eigen/SVD>

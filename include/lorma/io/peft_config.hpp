@@ -25,7 +25,8 @@ class ModuleExpression {
  public:
   /// `before` and `after` are put around it. Throws FormatError.
   ModuleExpression(const std::filesystem::path& file, const std::string& field,
-                   const std::string& expression, std::string before, const std::string& after)
+                   const std::string& expression, const std::string& before,
+                   const std::string& after)
       : file_(file), field_(field), cost_(static_cast<double>(expression.size())) {
     const auto refuse = [&](const char* what) {
       json_error(file, in_quotes(field) + ": expected a name or a regular expression without " +
@@ -272,9 +273,9 @@ inline void refuse_unsupported_lora(const std::filesystem::path& file,
   }
   for (const auto& field : config.items()) {
     const nlohmann::json& value = field.value();
-    const bool set = !(value.is_null() || value == false || value == 0 || value == "" ||
-                       (value.is_structured() && value.empty()));
-    if (set && !is_harmless_lora_field(field.key())) {
+    const bool is_empty =
+        value.is_string() ? value.get_ref<const std::string&>().empty() : value.empty();
+    if (!is_empty && value != false && value != 0 && !is_harmless_lora_field(field.key())) {
       problems.push_back(in_quotes(field.key()) + " is not supported");
     }
   }

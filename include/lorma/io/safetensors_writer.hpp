@@ -191,6 +191,7 @@ inline std::string safetensors_header(const std::vector<const TensorSource*>& te
 /// The order in which write_safetensors asks for tensors: wide types first, then by name.
 inline std::vector<const TensorSource*> writing_order(const std::vector<TensorSource>& tensors) {
   std::vector<const TensorSource*> order;
+  order.reserve(tensors.size());
   for (const TensorSource& source : tensors) order.push_back(&source);
   std::sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
     return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
