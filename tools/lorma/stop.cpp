@@ -40,9 +40,10 @@ void request_stop() noexcept {
 }
 
 void handle_signals() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  std::signal(SIGHUP, on_signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    // What was ignored stays so: nohup, jobs in the background.
+    if (std::signal(signal, SIG_IGN) != SIG_IGN) std::signal(signal, on_signal);
+  }
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
 }
