@@ -143,6 +143,9 @@ TEST_CASE("edges of pseudo-inverses: zero, empty, huge and tiny weights") {
   CHECK(PseudoInverse<>("test", Matrix<double>::Zero(4, 3)).times(Y).isZero());
   CHECK(PseudoInverse<>("test", Matrix<double>::Zero(4, 3)).project(Y).isZero());
   CHECK(PseudoInverse<>("test", Matrix<double>(0, 3)).times(Y).cols() == 0);
+  const PseudoInverse<> inverse("test", random_matrix<double>(4, 3, 1));
+  CHECK(inverse.times(Matrix<double>(0, 3)).cols() == 4);
+  CHECK(inverse.project(Matrix<double>(0, 3)).cols() == 3);
   for (const double scale : {1e-200, 1e200}) {
     const Matrix<double> W = scale * Matrix<double>::Identity(3, 3);
     CHECK(distance(PseudoInverse<>("test", W).times(Y), Y / scale) <= 1e-15 * norm(Y) / scale);

@@ -50,7 +50,7 @@ class PseudoInverse {
 
   /// Y W0^+ (m x d) for Y (m x k). Cost 6 m d k.
   Matrix<Real> times(const Matrix<Real>& Y) const {
-    if (rank_ == 0) return Matrix<Real>::Zero(Y.rows(), rows());
+    if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), rows());
     Matrix<Real> x = once(Y);
     if (gram_) x += once(Y - x * weight_);
     return x / unit_;
@@ -58,7 +58,7 @@ class PseudoInverse {
 
   /// Y W0^+ W0: the rows of Y projected on the span of those of W0.
   Matrix<Real> project(const Matrix<Real>& Y) const {
-    if (rank_ == 0) return Matrix<Real>::Zero(Y.rows(), cols());
+    if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), cols());
     if (has_full_column_rank()) return Y;
     if (!gram_) return (Y * V_) * V_.transpose();
     const Matrix<Real> once_projected = once(Y) * weight_;
