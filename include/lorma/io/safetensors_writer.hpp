@@ -169,7 +169,8 @@ inline std::string safetensors_header(const std::vector<const TensorSource*>& te
     json += json_string(source->name) + R"(:{"dtype":")" + std::string(dtype_name(source->dtype)) +
             R"(","shape":[)";
     for (std::size_t i = 0; i < source->shape.size(); ++i) {
-      json += (i == 0 ? "" : ",") + std::to_string(source->shape[i]);
+      if (i > 0) json += ',';
+      json += std::to_string(source->shape[i]);
     }
     json += R"(],"data_offsets":[)" + std::to_string(begin) + ',' + std::to_string(end) + "]}";
     begin = end;
