@@ -26,7 +26,9 @@ double residual_of(const lorma::Matrix<double>& change, const lorma::Matrix<floa
                    const lorma::Matrix<float>& A) {
   const double size = change.stableNorm();
   if (size == 0.0) return 0.0;
-  return (change - B.cast<double>() * A.cast<double>()).stableNorm() / size;
+  // A matrix of its own: stableNorm would evaluate the product once a column.
+  const lorma::Matrix<double> missed = change - B.cast<double>() * A.cast<double>();
+  return missed.stableNorm() / size;
 }
 
 void print(std::ostream& out, const MadeAdapter& made) {

@@ -47,11 +47,16 @@ Matrix<double> in_double(const MatrixView<const S>& view) {
 /// ||B A||_F = ||R A||_F with B = Q R: no product of the full size, and no squares that cancel.
 inline double product_norm(const Matrix<double>& B, const Matrix<double>& A) {
   if (B.size() == 0 || A.size() == 0) return 0.0;
-  if (B.rows() <= B.cols()) return (B * A).stableNorm();
+  // Matrices of their own: stableNorm would evaluate a product once a column.
+  if (B.rows() <= B.cols()) {
+    const Matrix<double> all = B * A;
+    return all.stableNorm();
+  }
   const Eigen::HouseholderQR<Matrix<double>> qr(B);
   const Index r = B.cols();
   const Matrix<double> R = qr.matrixQR().topRows(r).triangularView<Eigen::Upper>();
-  return (R * A).stableNorm();
+  const Matrix<double> same = R * A;
+  return same.stableNorm();
 }
 
 }  // namespace detail
