@@ -51,6 +51,18 @@ def run_model(directory, ids):
         return model(ids).last_hidden_state
 
 
+def train(adapted, ids, directory):
+    """A few steps of peft's own, saved; the output with the adapter."""
+    optimizer = torch.optim.Adam(adapted.parameters(), 1e-2)
+    for _ in range(3):
+        optimizer.zero_grad()
+        adapted(ids).last_hidden_state.square().sum().backward()
+        optimizer.step()
+    adapted.eval().save_pretrained(directory)
+    with torch.no_grad():
+        return adapted(ids).last_hidden_state
+
+
 def write_lorma_adapter(directory, weights, inflation):
     """A directory as docs/adapter-format.md describes it, with random factors."""
     layers, tensors = {}, {}
@@ -134,14 +146,7 @@ def fused_and_turned(work):
     model = transformers.AutoModel.from_pretrained(gpt, attn_implementation="eager")
     trained = peft.get_peft_model(model, peft.LoraConfig(
         r=RANK, lora_alpha=8, target_modules=["c_attn", "attn.c_proj"], fan_in_fan_out=True))
-    optimizer = torch.optim.Adam(trained.parameters(), 1e-2)
-    for _ in range(3):
-        optimizer.zero_grad()
-        trained(ids).last_hidden_state.square().sum().backward()
-        optimizer.step()
-    trained.eval().save_pretrained(work / "gpt2-trained")
-    with torch.no_grad():
-        want = trained(ids).last_hidden_state
+    want = train(trained, ids, work / "gpt2-trained")
     lorma("merge", gpt, work / "gpt2-trained", "-o", work / "gpt2-ours", "--quiet")
     close("an adapter that peft trained on Conv1D, merged by us", run_model(work / "gpt2-ours", ids),
           want)
@@ -197,14 +202,7 @@ def main():
                                  rank_pattern={"layer.1.attention.self.query": 2},
                                  alpha_pattern={"layer.1.attention.self.value": 3})
         trained = peft.get_peft_model(model, config)
-        optimizer = torch.optim.Adam(trained.parameters(), 1e-2)
-        for _ in range(3):
-            optimizer.zero_grad()
-            trained(ids).last_hidden_state.square().sum().backward()
-            optimizer.step()
-        trained.eval().save_pretrained(work / "trained")
-        with torch.no_grad():
-            want = trained(ids).last_hidden_state
+        want = train(trained, ids, work / "trained")
         lorma("merge", model_path, work / "trained", "-o", work / "merged-trained", "--quiet")
         close("an adapter that peft trained, merged by us", run_model(work / "merged-trained", ids),
               want)
