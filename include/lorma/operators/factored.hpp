@@ -2,7 +2,8 @@
 #ifndef LORMA_OPERATORS_FACTORED_HPP
 #define LORMA_OPERATORS_FACTORED_HPP
 
-/// P = c I + s B A through its factors (c = 1 for Identity, 0 for None): P Y = c Y + s B (A Y).
+/// P = c I + s B A through its factors, for the c that the inflation declares: P Y = c Y + s B (A
+/// Y).
 ///
 /// Cost of b columns: 4 n r b flops for apply, 8 n r b more for vjp; memory r b.
 
@@ -13,11 +14,8 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// For every inflation that declares `adds_identity`. Kept from apply to vjp: U = A Y (r x b).
-template <typename Inflation, typename Backend, typename S>
-requires requires {
-  Inflation::adds_identity;
-}
+/// Kept from apply to vjp: U = A Y (r x b).
+template <AddsIdentity Inflation, typename Backend, typename S>
 class Operator<Factored, Inflation, Backend, S> {
  public:
   using Workspace = typename Backend::Workspace;
@@ -72,10 +70,11 @@ class Operator<Factored, Inflation, Backend, S> {
   /// out = c X + s R U.
   void update(Workspace& workspace, const MatrixView<const S>& R, const MatrixView<S>& U,
               const MatrixView<const S>& X, const MatrixView<S>& out) const {
-    if constexpr (Inflation::adds_identity) {
+    constexpr double c = identity_multiple<Inflation>;
+    if constexpr (c != 0.0) {
       if (!out.same_place(X)) Backend::copy(workspace, X, out);
     }
-    Backend::gemm(workspace, f_.scale, R, as_const(U), Inflation::adds_identity ? 1 : 0, out);
+    Backend::gemm(workspace, f_.scale, R, as_const(U), static_cast<Accumulator<S>>(c), out);
   }
 
   Factors<S> f_;
