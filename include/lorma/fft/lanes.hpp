@@ -104,21 +104,24 @@ ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexLanes<
   return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
 }
 template <typename S>
-ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
-  return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
-}
-template <typename S>
 ComplexLanes<S> scaled(const ComplexLanes<S>& a, S t) {
   return {a.re * t, a.im * t};
 }
-/// -i a for the forward transform, i a for the inverse.
-template <bool Inverse, typename S>
+/// Element i of b . a, for real numbers b in memory order.
+template <typename S>
+ComplexLanes<S> weighted(const ComplexLanes<S>& a, const S* b, Index i) {
+  const Lanes<S> weight = load_lanes<S>(b + lane_count<S> * i);
+  return {weight * a.re, weight * a.im};
+}
+/// -i a
+template <typename S>
 ComplexLanes<S> turned(const ComplexLanes<S>& a) {
-  if constexpr (Inverse) {
-    return {-a.im, a.re};
-  } else {
-    return {a.im, -a.re};
-  }
+  return {a.im, -a.re};
+}
+/// i conj(a). A transform of swapped numbers, swapped again, is the inverse transform.
+template <typename S>
+ComplexLanes<S> swapped(const ComplexLanes<S>& a) {
+  return {a.im, a.re};
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

@@ -14,21 +14,64 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Real and imaginary part, each N numbers in a row.
+/// Real and imaginary part, W numbers in a row every `step`.
 template <typename S>
 struct Signal {
+  using Number = std::remove_const_t<S>;
   S* re = nullptr;
   S* im = nullptr;
+  Index step = lane_count<Number>;
 
-  ComplexLanes<std::remove_const_t<S>> get(Index i) const {
-    constexpr Index W = lane_count<std::remove_const_t<S>>;
-    using T = std::remove_const_t<S>;
-    return {load_lanes<T>(re + W * i), load_lanes<T>(im + W * i)};
+  operator Signal<const S>() const { return {re, im, step}; }  // NOLINT(google-explicit-constructor)
+  Signal swapped() const { return {im, re, step}; }
+  ComplexLanes<Number> load(Index i) const {
+    return {load_lanes<Number>(re + step * i), load_lanes<Number>(im + step * i)};
   }
-  void set(Index i, const ComplexLanes<S>& x) const {
-    constexpr Index W = lane_count<S>;
-    store_lanes<S>(re + W * i, x.re);
-    store_lanes<S>(im + W * i, x.im);
+  void store(Index i, const ComplexLanes<S>& x) const {
+    store_lanes<S>(re + step * i, x.re);
+    store_lanes<S>(im + step * i, x.im);
+  }
+};
+
+/// Elements one after the other.
+template <typename S>
+Signal<S> signal_in(ComplexLanes<S>* x) {
+  S* const numbers = reinterpret_cast<S*>(x);
+  return {numbers, numbers + lane_count<S>, 2 * lane_count<S>};
+}
+
+/// Reads b . x, for N real weights b.
+template <typename S>
+struct Weighted {
+  Signal<const S> x;
+  const S* b;
+
+  ComplexLanes<S> load(Index i) const { return weighted(x.load(i), b, i); }
+};
+
+/// Takes u as h += b . u.
+template <typename S>
+struct AddWeighted {
+  Signal<S> h;
+  const S* b;
+
+  AddWeighted swapped() const { return {h.swapped(), b}; }
+  void store(Index i, const ComplexLanes<S>& u) const {
+    h.store(i, h.load(i) + weighted(u, b, i));
+  }
+};
+
+/// Takes u as sum += Re(conj(g) . u): what two columns of g and of u have in common.
+template <typename S>
+struct AddProduct {
+  S* sum;
+  Signal<const S> g;
+
+  AddProduct swapped() const { return {sum, {g.im, g.re, g.step}}; }
+  void store(Index i, const ComplexLanes<S>& u) const {
+    const ComplexLanes<S> x = g.load(i);
+    S* const to = sum + lane_count<S> * i;
+    store_lanes<S>(to, load_lanes<S>(to) + (x.re * u.re + x.im * u.im));
   }
 };
 
