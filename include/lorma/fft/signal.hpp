@@ -14,31 +14,24 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Real and imaginary part, W numbers in a row every `step`.
+/// Real and imaginary part, each N numbers in a row.
 template <typename S>
 struct Signal {
   using Number = std::remove_const_t<S>;
+  static constexpr Index W = lane_count<Number>;
   S* re = nullptr;
   S* im = nullptr;
-  Index step = lane_count<Number>;
 
-  operator Signal<const S>() const { return {re, im, step}; }  // NOLINT(google-explicit-constructor)
-  Signal swapped() const { return {im, re, step}; }
+  operator Signal<const S>() const { return {re, im}; }  // NOLINT(google-explicit-constructor)
+  Signal swapped() const { return {im, re}; }
   ComplexLanes<Number> load(Index i) const {
-    return {load_lanes<Number>(re + step * i), load_lanes<Number>(im + step * i)};
+    return {load_lanes<Number>(re + W * i), load_lanes<Number>(im + W * i)};
   }
   void store(Index i, const ComplexLanes<S>& x) const {
-    store_lanes<S>(re + step * i, x.re);
-    store_lanes<S>(im + step * i, x.im);
+    store_lanes<S>(re + W * i, x.re);
+    store_lanes<S>(im + W * i, x.im);
   }
 };
-
-/// Elements one after the other.
-template <typename S>
-Signal<S> signal_in(ComplexLanes<S>* x) {
-  S* const numbers = reinterpret_cast<S*>(x);
-  return {numbers, numbers + lane_count<S>, 2 * lane_count<S>};
-}
 
 /// Reads b . x, for N real weights b.
 template <typename S>
@@ -67,7 +60,7 @@ struct AddProduct {
   S* sum;
   Signal<const S> g;
 
-  AddProduct swapped() const { return {sum, {g.im, g.re, g.step}}; }
+  AddProduct swapped() const { return {sum, {g.im, g.re}}; }
   void store(Index i, const ComplexLanes<S>& u) const {
     const ComplexLanes<S> x = g.load(i);
     S* const to = sum + lane_count<S> * i;
