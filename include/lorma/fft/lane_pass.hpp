@@ -13,7 +13,6 @@
 
 #include "lorma/fft/butterflies.hpp"
 #include "lorma/fft/plan.hpp"
-#include "lorma/fft/signal.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
@@ -67,30 +66,28 @@ void transpose(Lanes<S>* x) {
 
 /// Transposes W elements, real and imaginary parts alike.
 template <typename S>
-LORMA_INLINE void transpose(ComplexLanes<S>* x) {
+LORMA_INLINE void transpose(const ComplexLanes<S>* from, ComplexLanes<S>* to) {
   constexpr int W = lane_count<S>;
   Lanes<S> part[W];
   LORMA_UNROLL
-  for (int i = 0; i < W; ++i) part[i] = x[i].re;
+  for (int i = 0; i < W; ++i) part[i] = from[i].re;
   if constexpr (W > 1) transpose<S>(part);
   LORMA_UNROLL
-  for (int i = 0; i < W; ++i) x[i].re = part[i];
+  for (int i = 0; i < W; ++i) to[i].re = part[i];
   LORMA_UNROLL
-  for (int i = 0; i < W; ++i) part[i] = x[i].im;
+  for (int i = 0; i < W; ++i) part[i] = from[i].im;
   if constexpr (W > 1) transpose<S>(part);
   LORMA_UNROLL
-  for (int i = 0; i < W; ++i) x[i].im = part[i];
+  for (int i = 0; i < W; ++i) to[i].im = part[i];
 }
 
 /// From Z, zero from L up to whole blocks, to store(k, X).
 template <typename S, typename Store>
-void join_lanes(const FftPlan<S>& plan, const Signal<const S>& Z, const Store& store) {
+void join_lanes(const FftPlan<S>& plan, const ComplexLanes<S>* Z, const Store& store) {
   constexpr Index W = lane_count<S>;
   for (Index k = 0; k < plan.spectrum_size(); k += W) {
     ComplexLanes<S> x[W];
-    LORMA_UNROLL
-    for (Index j = 0; j < W; ++j) x[j] = Z.load(k + j);
-    transpose<S>(x);
+    transpose(Z + k, x);
     LORMA_UNROLL
     for (Index j = 1; j < W; ++j) x[j] = multiply(x[j], plan.lane_twiddle(k + j));
     Butterfly<int(W)>::template apply<S>(x);
@@ -101,7 +98,7 @@ void join_lanes(const FftPlan<S>& plan, const Signal<const S>& Z, const Store& s
 
 /// The way back: from load(k) to W times Z, swapped.
 template <typename S, typename Load>
-void part_lanes(const FftPlan<S>& plan, const Load& load, const Signal<S>& Z) {
+void part_lanes(const FftPlan<S>& plan, const Load& load, ComplexLanes<S>* Z) {
   constexpr Index W = lane_count<S>;
   for (Index k = 0; k < plan.spectrum_size(); k += W) {
     ComplexLanes<S> x[W];
@@ -110,9 +107,7 @@ void part_lanes(const FftPlan<S>& plan, const Load& load, const Signal<S>& Z) {
     Butterfly<int(W)>::template apply<S>(x);
     LORMA_UNROLL
     for (Index j = 1; j < W; ++j) x[j] = multiply(x[j], plan.lane_twiddle(k + j));
-    transpose<S>(x);
-    LORMA_UNROLL
-    for (Index j = 0; j < W; ++j) Z.store(k + j, x[j]);
+    transpose(x, Z + k);
   }
 }
 

@@ -33,6 +33,15 @@ struct Signal {
   }
 };
 
+/// Elements one after the other: what lies between two passes.
+template <typename S>
+struct Elements {
+  ComplexLanes<S>* x;
+
+  const ComplexLanes<S>& load(Index i) const { return x[i]; }
+  void store(Index i, const ComplexLanes<S>& value) const { x[i] = value; }
+};
+
 /// Reads b . x, for N real weights b.
 template <typename S>
 struct Weighted {

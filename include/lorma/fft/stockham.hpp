@@ -66,17 +66,16 @@ void stockham_any_radix(const typename FftPlan<S>::Pass& pass, const Source& fro
 /// for what lies between.
 template <typename S, typename Source, typename Target>
 void transform_lanes(const FftPlan<S>& plan, const Source& from, const Target& to,
-                     Signal<S> first, Signal<S> second) {
-  using Buffer = Signal<const S>;
+                     Elements<S> first, Elements<S> second) {
   const auto& passes = plan.passes();
   if (passes.empty()) return to.store(0, from.load(0));
   if (passes.size() == 1) return stockham_any_radix<S>(passes[0], from, to);
   stockham_any_radix<S>(passes[0], from, first);
   for (std::size_t i = 1; i + 1 < passes.size(); ++i) {
-    stockham_any_radix<S>(passes[i], Buffer(first), second);
+    stockham_any_radix<S>(passes[i], first, second);
     std::swap(first, second);
   }
-  stockham_any_radix<S>(passes.back(), Buffer(first), to);
+  stockham_any_radix<S>(passes.back(), first, to);
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

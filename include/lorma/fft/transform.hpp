@@ -16,31 +16,26 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Two buffers of a signal each.
-template <typename S>
-std::pair<Signal<S>, Signal<S>> buffers(const FftPlan<S>& plan, ComplexLanes<S>* scratch) {
-  const Index size = plan.spectrum_size() * lane_count<S>;
-  S* const numbers = reinterpret_cast<S*>(scratch);
-  return {{numbers, numbers + size}, {numbers + 2 * size, numbers + 3 * size}};
-}
-
 template <typename S, typename Source, typename Store>
 void to_spectrum(const FftPlan<S>& plan, const Source& from, const Store& store,
                  ComplexLanes<S>* scratch) {
-  const auto [first, second] = buffers(plan, scratch);
+  using C = ComplexLanes<S>;
   // The passes alternate between the buffers; the last of them has to end in one it does not read.
-  const Signal<S> last = plan.passes().size() % 2 == 0 ? second : first;
-  for (Index k = plan.lane_length(); k < plan.spectrum_size(); ++k) last.store(k, ComplexLanes<S>{});
-  transform_lanes(plan, from, last, first, second);
-  join_lanes(plan, Signal<const S>(last), store);
+  C* first = scratch;
+  C* second = scratch + plan.spectrum_size();
+  C* last = plan.passes().size() % 2 == 0 ? second : first;
+  for (Index k = plan.lane_length(); k < plan.spectrum_size(); ++k) last[k] = C{};
+  transform_lanes<S>(plan, from, Elements<S>{last}, {first}, {second});
+  join_lanes(plan, last, store);
 }
 
 template <typename S, typename Load, typename Target>
 void from_spectrum(const FftPlan<S>& plan, const Load& load, const Target& to,
                    ComplexLanes<S>* scratch) {
-  const auto [first, second] = buffers(plan, scratch);
+  ComplexLanes<S>* first = scratch;
+  ComplexLanes<S>* second = scratch + plan.spectrum_size();
   part_lanes(plan, load, first);
-  transform_lanes(plan, Signal<const S>(first), to.swapped(), second, first);
+  transform_lanes<S>(plan, Elements<S>{first}, to.swapped(), {second}, {first});
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail
