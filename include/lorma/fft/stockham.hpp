@@ -20,25 +20,19 @@ void stockham_pass(const typename FftPlan<S>::Pass& pass, const Source from, con
   using C = ComplexLanes<S>;
   const Index s = pass.stride;
   const Index m = pass.m;
-  // p = 0 has no twiddles; the last pass has nothing else.
-  for (Index q = 0; q < s; ++q) {
-    C x[R];
-    LORMA_UNROLL
-    for (int k = 0; k < R; ++k) x[k] = from.load(q + s * m * k);
-    Butterfly<R>::template apply<S>(x);
-    LORMA_UNROLL
-    for (int j = 0; j < R; ++j) to.store(q + s * j, x[j]);
-  }
-  for (Index p = 1; p < m; ++p) {
+  for (Index p = 0; p < m; ++p) {
     const ComplexScalar<S>* w = pass.twiddles.data() + p * (R - 1);
     for (Index q = 0; q < s; ++q) {
       C x[R];
       LORMA_UNROLL
       for (int k = 0; k < R; ++k) x[k] = from.load(q + s * (p + m * k));
       Butterfly<R>::template apply<S>(x);
-      to.store(q + s * R * p, x[0]);
+      if (p > 0) {  // w_0 = 1; the last pass has nothing else
+        LORMA_UNROLL
+        for (int j = 1; j < R; ++j) x[j] = multiply(x[j], w[j - 1]);
+      }
       LORMA_UNROLL
-      for (int j = 1; j < R; ++j) to.store(q + s * (R * p + j), multiply(x[j], w[j - 1]));
+      for (int j = 0; j < R; ++j) to.store(q + s * (R * p + j), x[j]);
     }
   }
 }
