@@ -20,7 +20,7 @@ template <typename S>
 inline constexpr int lane_count =
     Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
 
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(__GNUC__) && !defined(LORMA_NO_GNU_VECTORS)
 template <typename S, int Width>
 struct LaneType {
   // may_alias: tiles are filled number by number.
@@ -32,9 +32,16 @@ struct LaneType<S, 1> {
   using type = S;
 };
 #else
+/// Zero from {}, as vectors of the compiler are and Eigen's arrays are not.
+template <typename S, int Width>
+struct LaneArray : Eigen::Array<S, Width, 1> {
+  LaneArray() : Eigen::Array<S, Width, 1>(Eigen::Array<S, Width, 1>::Zero()) {}
+  template <typename Expression>
+  LaneArray(const Eigen::ArrayBase<Expression>& x) : Eigen::Array<S, Width, 1>(x) {}  // NOLINT
+};
 template <typename S, int Width>
 struct LaneType {
-  using type = Eigen::Array<S, Width, 1>;
+  using type = LaneArray<S, Width>;
 };
 #endif
 
@@ -61,12 +68,12 @@ using Lanes = typename LaneType<S, lane_count<S>>::type;
 template <typename S>
 Lanes<S> load_lanes(const S* from) {
   Lanes<S> v;
-  std::memcpy(&v, from, sizeof v);
+  std::memcpy(static_cast<void*>(&v), from, sizeof v);
   return v;
 }
 template <typename S>
 void store_lanes(S* to, const Lanes<S>& v) {
-  std::memcpy(to, &v, sizeof v);
+  std::memcpy(to, static_cast<const void*>(&v), sizeof v);
 }
 
 /// One complex number in each lane.

@@ -58,9 +58,7 @@ struct AddWeighted {
   const S* b;
 
   AddWeighted swapped() const { return {h.swapped(), b}; }
-  void store(Index i, const ComplexLanes<S>& u) const {
-    h.store(i, h.load(i) + weighted(u, b, i));
-  }
+  void store(Index i, const ComplexLanes<S>& u) const { h.store(i, h.load(i) + weighted(u, b, i)); }
 };
 
 /// Takes u as sum += Re(conj(g) . u): what two columns of g and of u have in common.

@@ -59,8 +59,8 @@ class Operator<Spectral, CyclicPermutation, EigenCpu, S> {
       const Signal<const S> row{a.data, zeros_};
       C* to = spectrum_A_ + q * size_;
       detail::to_spectrum(
-          *plan_, row,
-          [to, scale](Index k, const C& x) { to[k] = detail::scaled(x, scale); }, scratch);
+          *plan_, row, [to, scale](Index k, const C& x) { to[k] = detail::scaled(x, scale); },
+          scratch);
     }
   }
 
@@ -313,8 +313,8 @@ class Operator<Spectral, CyclicPermutation, EigenCpu, S> {
     for (Index q = 0; q < r_; ++q) {
       detail::from_spectrum(
           *plan_,
-          [from = sums_A + q * size_, scale](Index k) { return detail::scaled(from[k], scale); },
-          x, scratch);
+          [from = sums_A + q * size_, scale](Index k) { return detail::scaled(from[k], scale); }, x,
+          scratch);
       EigenCpu::copy(workspace, as_const(row.block(0, 0, n_, 1)), dA.row_range(q, 1).transposed());
     }
   }
