@@ -20,7 +20,7 @@ template <typename S>
 inline constexpr int lane_count =
     Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
 
-#if defined(__GNUC__) && !defined(LORMA_NO_GNU_VECTORS)
+#ifndef LORMA_NO_GNU_VECTORS
 template <typename S, int Width>
 struct LaneType {
   // may_alias: tiles are filled number by number.
