@@ -14,9 +14,12 @@ namespace lorma::inline LORMA_ABI {
 
 using Index = Eigen::Index;
 
-/// Owning dense matrix of the CPU side, column-major.
+/// Owning dense matrix of the CPU side, column-major whatever Eigen's default is.
 template <typename Scalar>
-using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic>;
+using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
+
+template <typename Scalar>
+using Vector = Eigen::Matrix<Scalar, Eigen::Dynamic, 1>;
 
 /// Types that lorma computes in.
 template <typename T>
@@ -34,6 +37,14 @@ concept ElementScalar = ComputeScalar<T> || StorageOnlyScalar<T>;
 /// What sums of products of T are kept in, and the type of the scale s = alpha / r.
 template <typename T>
 using Accumulator = std::conditional_t<StorageOnlyScalar<T>, float, T>;
+
+/// Distance from 1 to the next number of T.
+template <ElementScalar T>
+constexpr double epsilon_of() {
+  if constexpr (std::same_as<T, Eigen::half>) return 0x1p-10;
+  if constexpr (std::same_as<T, Eigen::bfloat16>) return 0x1p-7;
+  return std::same_as<T, float> ? 0x1p-23 : 0x1p-52;
+}
 
 /// A weight of type `Storage` can meet an adapter of type `Compute`.
 template <typename Storage, typename Compute>

@@ -38,6 +38,7 @@ struct CyclicPermutation {
   template <typename Backend, typename S>
   static constexpr Index copies_for = detail::rotates<Backend, S> ? 1 : copies;
   static constexpr bool starts_as_identity = true;
+  static constexpr bool turns_rows = true;
 
   template <typename Backend, typename S>
   static MatrixView<S> inflate([[maybe_unused]] typename Backend::Workspace& workspace,

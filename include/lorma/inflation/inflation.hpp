@@ -23,7 +23,10 @@
 ///     static void initialize(const MatrixView<S>& B, const MatrixView<S>& A, S scale, Urbg&);
 ///   };
 /// Optional: `template <class Backend, class S> static constexpr Index copies_for`, where a backend
-/// needs another number of copies.
+/// needs another number of copies; and what the structure of P is, from which Factored, inverse,
+/// determinant, spectrum and ranks follow:
+///     static constexpr bool adds_identity = true;  // P = c I + M; a number is c, false is 0
+///     static constexpr bool turns_rows = true;     // P(i, j) = M(i, (j - i) mod n)
 
 #include <concepts>
 #include <string_view>
@@ -62,7 +65,7 @@ concept Initializes = requires(const MatrixView<float>& m, AnyRandomBits& urbg) 
   I::initialize(m, m, 1.0F, urbg);
 };
 
-/// How often M stands in T.
+/// Copies of M in T.
 template <typename I, typename Backend, typename S>
 constexpr Index copies_of() {
   if constexpr (requires { I::template copies_for<Backend, S>; }) {
@@ -77,8 +80,11 @@ struct AnyBackend {
   struct Workspace {};
 };
 template <typename I>
-concept Inflates = requires(AnyBackend::Workspace& ws, const MatrixView<float>& T) {
+concept Inflates = requires {
   I::template inflate<AnyBackend, float>;
+};
+template <typename I>
+concept Deflates = requires {
   I::template deflate<AnyBackend, float>;
 };
 
@@ -86,9 +92,25 @@ concept Inflates = requires(AnyBackend::Workspace& ws, const MatrixView<float>& 
 
 /// What the third party's file above must have.
 template <typename I>
-concept InflationPolicy =
-    detail::NamesItself<I> && detail::ListsEvaluations<I> && detail::CountsCopies<I> &&
-    detail::SaysHowItStarts<I> && detail::Inflates<I> && detail::Initializes<I>;
+concept InflationPolicy = detail::NamesItself<I> && detail::ListsEvaluations<I> &&
+    detail::CountsCopies<I> && detail::SaysHowItStarts<I> && detail::Inflates<I> &&
+    detail::Deflates<I> && detail::Initializes<I>;
+
+/// P = c I + M.
+template <typename I>
+concept AddsIdentity = requires {
+  {static_cast<double>(I::adds_identity)};
+};
+
+/// c of P = c I + M.
+template <AddsIdentity I>
+inline constexpr double identity_multiple = static_cast<double>(I::adds_identity);
+
+/// P(i, j) = M(i, (j - i) mod n).
+template <typename I>
+concept TurnsRows = requires {
+  requires I::turns_rows;
+};
 
 }  // namespace lorma::inline LORMA_ABI
 
