@@ -3,8 +3,8 @@
 # Transforms, Spectral and the laws of one inflation on aarch64, by a cross compiler and qemu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tools/setup.sh g++-aarch64-linux-gnu qemu-user
+scripts/setup.sh g++-aarch64-linux-gnu qemu-user
 export CXX=aarch64-linux-gnu-g++
 export RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu"
-scripts/run_tests.sh aarch64 fft/transform_test.cpp operators/spectral_test.cpp \
+scripts/test_with.sh aarch64 fft/transform_test.cpp operators/spectral_test.cpp \
   adapter/laws_cyclic_permutation_test.cpp

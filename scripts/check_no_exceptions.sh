@@ -3,7 +3,7 @@
 # lorma without exceptions is refused in one sentence that names the flag, before any other error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tools/setup.sh clang
+scripts/setup.sh clang
 wanted="compile without -fno-exceptions"
 for compiler in g++ clang++; do
   compile() {

@@ -3,6 +3,6 @@
 # The transforms on lanes that are Eigen arrays, as compilers without GNU vectors have them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tools/setup.sh
+scripts/setup.sh
 export FLAGS="-DLORMA_NO_GNU_VECTORS"
-scripts/run_tests.sh no-gnu-vectors fft/transform_test.cpp operators/spectral_test.cpp
+scripts/test_with.sh no-gnu-vectors fft/transform_test.cpp operators/spectral_test.cpp

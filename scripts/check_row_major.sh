@@ -3,7 +3,7 @@
 # Where the caller's Eigen is row-major by default, lorma's matrices are column-major and right.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-tools/setup.sh
+scripts/setup.sh
 export FLAGS="-DEIGEN_DEFAULT_TO_ROW_MAJOR"
-scripts/run_tests.sh row-major core/view_test.cpp core/workspace_test.cpp \
+scripts/test_with.sh row-major core/view_test.cpp core/workspace_test.cpp \
   adapter/laws_identity_test.cpp adapter/golden_test.cpp operators/spectral_test.cpp analysis/rank_test.cpp analysis/truncated_svd_test.cpp

@@ -4,12 +4,11 @@
 
 /// What lorma asks of the compiler, and the ABI tag of the library.
 ///
-/// A header-only library is compiled anew in every translation unit, each perhaps with other
-/// flags. The linker would then merge functions of one name but different code: a program that
-/// crashes on older machines, or frees with one alignment what it allocated with another.
-/// LORMA_ABI, the name of an inline namespace around the whole library, therefore says what changes
-/// code or layout: translation units that disagree share no symbols, and an attempt to link across
-/// them fails. NDEBUG changes neither layout nor results and is left out.
+/// Every translation unit compiles the library anew, each perhaps with other flags. Functions of
+/// one name and different code would then be merged by the linker: crashes on older machines, and
+/// memory freed with another alignment than it was allocated with. LORMA_ABI, the name of an inline
+/// namespace around the whole library, therefore says what changes code or layout (NDEBUG changes
+/// neither a layout nor a result): translation units that disagree share no symbols.
 
 #if !defined(__cpp_exceptions)
 #error "lorma reports errors by exceptions: compile without -fno-exceptions (MSVC: with /EHsc)"
@@ -51,32 +50,29 @@
 #define LORMA_ABI_SECOND_OF(first, second, ...) second
 
 #define LORMA_ABI_JOIN(...) LORMA_ABI_JOINED(__VA_ARGS__)
-#define LORMA_ABI_JOINED(a, b, c, d, e, f, g, h) a##b##c##d##e##f##g##h
+#define LORMA_ABI_JOINED(a, b, c, d, e, f, g, h, i, j) a##b##c##d##e##f##g##h##i##j
 
-#define LORMA_ABI_VERSION \
-  LORMA_ABI_JOIN(v, LORMA_VERSION_MAJOR, _, LORMA_VERSION_MINOR, _, LORMA_VERSION_PATCH, , )
-#define LORMA_ABI_EIGEN                                                                          \
-  LORMA_ABI_JOIN(_eigen, EIGEN_WORLD_VERSION, _, EIGEN_MAJOR_VERSION, _a, EIGEN_MAX_ALIGN_BYTES, \
-                 _, EIGEN_MAX_STATIC_ALIGN_BYTES)
-#define LORMA_ABI_SIMD_WITH                                                        \
-  LORMA_ABI_JOIN(LORMA_ABI_IF(__FMA__, _fma), LORMA_ABI_IF(__F16C__, _f16c),       \
+#define LORMA_ABI_VERSIONS                                                                       \
+  LORMA_ABI_JOIN(v, LORMA_VERSION_MAJOR, _, LORMA_VERSION_MINOR, _, LORMA_VERSION_PATCH, _eigen, \
+                 EIGEN_WORLD_VERSION, _, EIGEN_MAJOR_VERSION)
+#define LORMA_ABI_CPU                                                              \
+  LORMA_ABI_JOIN(LORMA_ABI_SIMD, LORMA_ABI_IF(EIGEN_DONT_VECTORIZE, _scalar),      \
+                 LORMA_ABI_IF(__FMA__, _fma), LORMA_ABI_IF(__F16C__, _f16c),       \
                  LORMA_ABI_IF(__BMI2__, _bmi2), LORMA_ABI_IF(__AVX512DQ__, _dq),   \
                  LORMA_ABI_IF(__AVX512BW__, _bw), LORMA_ABI_IF(__AVX512VL__, _vl), \
                  LORMA_ABI_IF(__AVX512FP16__, _fp16), LORMA_ABI_IF(__AVX512BF16__, _bf16))
-#define LORMA_ABI_LIBRARIES                                                                        \
+#define LORMA_ABI_OPTIONS                                                                          \
   LORMA_ABI_JOIN(LORMA_ABI_THREADS, LORMA_ABI_IF(EIGEN_USE_BLAS, _blas),                           \
                  LORMA_ABI_IF(LORMA_WITH_LAPACKE, _lapacke), LORMA_ABI_IF(LORMA_WITH_FFTW, _fftw), \
-                 LORMA_ABI_IF(_GLIBCXX_DEBUG, _debug), , , )
-#define LORMA_ABI_HABITS                                                                        \
-  LORMA_ABI_JOIN(                                                                               \
-      LORMA_ABI_IF(LORMA_NO_GNU_VECTORS, _arrays), LORMA_ABI_IF(EIGEN_DONT_VECTORIZE, _scalar), \
-      LORMA_ABI_IF(EIGEN_DEFAULT_TO_ROW_MAJOR, _rows), LORMA_ABI_IF(__FAST_MATH__, _fast),      \
-      LORMA_ABI_IF(__FINITE_MATH_ONLY__, _finite), , , )
+                 LORMA_ABI_IF(LORMA_NO_GNU_VECTORS, _arrays),                                      \
+                 LORMA_ABI_IF(EIGEN_DEFAULT_TO_ROW_MAJOR, _rows),                                  \
+                 LORMA_ABI_IF(_GLIBCXX_DEBUG, _debug), LORMA_ABI_IF(__FAST_MATH__, _fast),         \
+                 LORMA_ABI_IF(__FINITE_MATH_ONLY__, _finite), )
 
 /// The namespace of everything, `namespace lorma::inline LORMA_ABI`: for instance
-/// v0_1_0_eigen3_4_a32_32_avx2_fma_f16c_bmi2_omp_blas.
-#define LORMA_ABI                                                                         \
-  LORMA_ABI_JOIN(LORMA_ABI_VERSION, LORMA_ABI_EIGEN, LORMA_ABI_SIMD, LORMA_ABI_SIMD_WITH, \
-                 LORMA_ABI_LIBRARIES, LORMA_ABI_HABITS, , )
+/// v0_1_0_eigen3_4_avx2_fma_f16c_bmi2_a32_32_omp_blas.
+#define LORMA_ABI                                                                 \
+  LORMA_ABI_JOIN(LORMA_ABI_VERSIONS, LORMA_ABI_CPU, _a, EIGEN_MAX_ALIGN_BYTES, _, \
+                 EIGEN_MAX_STATIC_ALIGN_BYTES, LORMA_ABI_OPTIONS, , , )
 
 #endif

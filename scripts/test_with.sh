@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# run_tests.sh NAME FILE...: builds the named files of tests as one program, build/NAME/tests, and
+# test_with.sh NAME FILE...: builds the named files of tests as one program, build/NAME/tests, and
 # runs it. For compilers and flags that no preset has: $CXX (g++), $FLAGS, and $RUNNER in front of
 # the program.
 set -euo pipefail
