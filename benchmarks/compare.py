@@ -5,7 +5,11 @@
 Reads what Google Benchmark wrote: medians where there are aggregates, else the medians of the repetitions. The
 worst comes first. Peers that the change cannot have touched (--control) are listed apart: what they differ by is
 the machine's. Exits with 1 when a benchmark takes more than the threshold (--threshold, 1.03 unless said), or when
-one of BEFORE is missing AFTER."""
+one of BEFORE is missing AFTER.
+
+On a machine that others use, run the two programs in turn, several times, and give all files of a side with
+commas between them: the least of their medians counts. For one thread, --clock cpu_time leaves out the time in
+which somebody else had the core."""
 
 import argparse
 import json
@@ -17,7 +21,7 @@ UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
 def medians(path, clock):
-    """{name: milliseconds}"""
+    """{name: milliseconds} of one file."""
     with open(path) as file:
         lines = json.load(file)["benchmarks"]
     said, single = {}, {}
@@ -33,6 +37,15 @@ def medians(path, clock):
     return {name: statistics.median(times) for name, times in single.items()} | said
 
 
+def least_medians(paths, clock):
+    """{name: milliseconds} of the files of one side."""
+    least = {}
+    for path in paths.split(","):
+        for name, time in medians(path, clock).items():
+            least[name] = min(time, least.get(name, time))
+    return least
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before")
@@ -45,7 +58,8 @@ def main():
     parser.add_argument("--top", type=int, default=0, help="print so many lines a list; 0: all")
     options = parser.parse_args()
 
-    before, after = medians(options.before, options.clock), medians(options.after, options.clock)
+    before = least_medians(options.before, options.clock)
+    after = least_medians(options.after, options.clock)
     wanted = [name for name in before if re.search(options.filter, name) and not name.startswith("accuracy")]
     both = [name for name in wanted if name in after and before[name] > 0]
     missing = [name for name in wanted if name not in after]
