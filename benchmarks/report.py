@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 from pages import fixed, number, plot, table
 
 SQUARES = [768, 1024, 2048, 4096]

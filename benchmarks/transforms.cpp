@@ -47,15 +47,13 @@ void own(benchmark::State& state) {
       const Signal<const float> in{x.col(c).data(), x.col(c + 1).data()};
       C* spectrum = spectra + c / 2 * size;
       to_spectrum(
-          *plan, [in](Index i) { return in.get(i); },
-          [spectrum](Index k, const C& v) { spectrum[k] = v; }, scratch);
+          *plan, in, [spectrum](Index k, const C& v) { spectrum[k] = v; }, scratch);
     }
     for (Index c = 0; c < columns; c += 2) {
       const Signal<float> out{y.col(c).data(), y.col(c + 1).data()};
       const C* spectrum = spectra + c / 2 * size;
       from_spectrum(
-          *plan, [spectrum](Index k) { return spectrum[k]; },
-          [out](Index i, const C& v) { out.set(i, v); }, scratch);
+          *plan, [spectrum](Index k) { return spectrum[k]; }, out, scratch);
     }
     benchmark::DoNotOptimize(y.data());
     benchmark::ClobberMemory();

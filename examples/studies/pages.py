@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from pages import fill, fixed, number, plot, table
 
 METHODS = ["LoRA", "None", "LoRMA+", "LoRMA_pi"]

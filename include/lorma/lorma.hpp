@@ -5,13 +5,14 @@
 /// The umbrella, which needs Eigen alone: adapters, compositions, and the questions about rank.
 /// More instruments are in lorma/analysis/analysis.hpp, files in lorma/io/safetensors.hpp.
 
+#include "lorma/adapter/adapted.hpp"
 #include "lorma/adapter/adapter.hpp"
 #include "lorma/adapter/composition.hpp"
+#include "lorma/adapter/mixed_batch.hpp"
 #include "lorma/analysis/adapter_rank.hpp"
 #include "lorma/analysis/numerical_rank.hpp"
 #include "lorma/analysis/rank_report.hpp"
 #include "lorma/analysis/spectrum_measures.hpp"
-#include "lorma/primitives/mixed_batch.hpp"
 #include "lorma/version.hpp"
 
 #endif

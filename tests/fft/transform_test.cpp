@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <complex>
+#include <cstring>
 #include <lorma/fft/engine.hpp>
 #include <lorma/fft/signal.hpp>
 #ifdef LORMA_TEST_FFTW
@@ -41,8 +42,7 @@ struct Case {
         scratch(std::size_t(plan.scratch_size())) {
     const detail::Signal<const S> x{re.data(), im.data()};
     detail::to_spectrum(
-        plan, [x](Index i) { return x.get(i); },
-        [this](Index k, const C& v) { spectrum[std::size_t(k)] = v; }, scratch.data());
+        plan, x, [this](Index k, const C& v) { spectrum[std::size_t(k)] = v; }, scratch.data());
   }
 
   Plan plan;
@@ -76,7 +76,6 @@ Index frequency(const detail::FftwPlan<S>&, Index k, Index l) {
 
 template <typename Plan, typename S>
 void check_transform(Index n) {
-  using C = detail::ComplexLanes<S>;
   constexpr Index W = detail::lane_count<S>;
   CAPTURE(n);
   Case<Plan, S> c(n);
@@ -115,8 +114,7 @@ void check_transform(Index n) {
   Matrix<S> im(n, 1);
   const detail::Signal<S> y{re.data(), im.data()};
   detail::from_spectrum(
-      c.plan, [&](Index k) { return c.spectrum[std::size_t(k)]; },
-      [y](Index i, const C& v) { y.set(i, v); }, c.scratch.data());
+      c.plan, [&](Index k) { return c.spectrum[std::size_t(k)]; }, y, c.scratch.data());
   CHECK(distance(re / S(n), c.re) <= bound);
   CHECK(distance(im / S(n), c.im) <= bound);
 }
@@ -142,6 +140,28 @@ TEST_CASE_TEMPLATE("FFTW as an engine agrees with the definition", S, float, dou
   }
 }
 
+TEST_CASE_TEMPLATE("FFTW as an engine gives the same bits from run to run", S, float, double) {
+  for (const Index n : {96, 768, 1024, 5040}) {
+    const Case<detail::FftwPlan<S>, S> once(n);
+    std::vector<int> differ(5, 0);
+    std::vector<std::thread> threads;
+    for (int& d : differ) {
+      threads.emplace_back([&once, &d, n] {
+        {
+          const std::lock_guard lock(detail::fftw_planner());
+          fftw_forget_wisdom();  // what a new process begins with
+          fftwf_forget_wisdom();
+        }
+        const Case<detail::FftwPlan<S>, S> again(n);
+        d = std::memcmp(once.spectrum.data(), again.spectrum.data(),
+                        once.spectrum.size() * sizeof(once.spectrum[0]));
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    CHECK(differ == std::vector<int>(5, 0));
+  }
+}
+
 TEST_CASE_TEMPLATE("the engines agree on correlations", S, float, double) {
   const auto correlate = []<typename Plan>(std::type_identity<Plan>, Index n) {
     Case<Plan, S> c(n);
@@ -155,7 +175,7 @@ TEST_CASE_TEMPLATE("the engines agree on correlations", S, float, double) {
           const C& x = c.spectrum[std::size_t(k)];
           return detail::multiply_conjugate(x, x);
         },
-        [y](Index i, const C& v) { y.set(i, v); }, c.scratch.data());
+        y, c.scratch.data());
     return re;
   };
   for (const Index n : {48, 96, 640, 2048}) {
@@ -165,6 +185,67 @@ TEST_CASE_TEMPLATE("the engines agree on correlations", S, float, double) {
   }
 }
 #endif
+
+TEST_CASE_TEMPLATE("lanes begin as zero", S, float, double) {
+  using C = detail::ComplexLanes<S>;
+  const auto sum = [](const C& x) {
+    S numbers[2 * detail::lane_count<S>];
+    detail::store_lanes<S>(numbers, x.re);
+    detail::store_lanes<S>(numbers + detail::lane_count<S>, x.im);
+    return std::accumulate(std::begin(numbers), std::end(numbers), S(0),
+                           [](S a, S b) { return a + std::abs(b); });
+  };
+  alignas(C) unsigned char memory[sizeof(C)];
+  std::memset(memory, 0x40, sizeof memory);
+  const C* const one = new (memory) C(C{});
+  CHECK(sum(*one) == S(0));
+  std::vector<C, Eigen::aligned_allocator<C>> many(3);
+  CHECK(sum(many[2]) == S(0));
+}
+
+TEST_CASE_TEMPLATE("what a transform reads and writes: weights before, sums after", S, float,
+                   double) {
+  for (const Index n : {1, 2, 5, 8, 12, 35}) {  // passes of L = n: none, one, several
+    const Index N = n * detail::lane_count<S>;
+    using Plan = detail::FftPlan<S>;
+    using C = detail::ComplexLanes<S>;
+    Case<Plan, S> c(N);
+    const double bound = 16.0 * eps<S> * (2.0 + std::log2(double(N))) * double(N);
+    const Matrix<S> b = random_matrix<S>(N, 1, 3);
+    const detail::Signal<const S> x{c.re.data(), c.im.data()};
+    const auto load = [&c](Index k) { return c.spectrum[std::size_t(k)]; };
+
+    // Weighted: the spectrum of b . x comes back as N b . x.
+    std::vector<C, Eigen::aligned_allocator<C>> weighted(c.spectrum.size());
+    Matrix<S> re(N, 1), im(N, 1);
+    detail::to_spectrum(
+        c.plan, detail::Weighted<S>{x, b.data()},
+        [&](Index k, const C& v) { weighted[std::size_t(k)] = v; }, c.scratch.data());
+    detail::from_spectrum(
+        c.plan, [&](Index k) { return weighted[std::size_t(k)]; },
+        detail::Signal<S>{re.data(), im.data()}, c.scratch.data());
+    CHECK(distance(re / S(N), b.cwiseProduct(c.re)) <= bound);
+    CHECK(distance(im / S(N), b.cwiseProduct(c.im)) <= bound);
+
+    // AddWeighted: h + N b . x.
+    const Matrix<S> h_re = random_matrix<S>(N, 1, 4);
+    const Matrix<S> h_im = random_matrix<S>(N, 1, 5);
+    re = h_re;
+    im = h_im;
+    detail::from_spectrum(c.plan, load, detail::AddWeighted<S>{{re.data(), im.data()}, b.data()},
+                          c.scratch.data());
+    CHECK(distance(re / S(N), h_re / S(N) + b.cwiseProduct(c.re)) <= bound);
+    CHECK(distance(im / S(N), h_im / S(N) + b.cwiseProduct(c.im)) <= bound);
+
+    // AddProduct: sum + N Re(conj(g) x).
+    Matrix<S> sum = b;
+    detail::from_spectrum(c.plan, load,
+                          detail::AddProduct<S>{sum.data(), {h_re.data(), h_im.data()}},
+                          c.scratch.data());
+    const Matrix<S> expected = b / S(N) + h_re.cwiseProduct(c.re) + h_im.cwiseProduct(c.im);
+    CHECK(distance(sum / S(N), expected) <= bound);
+  }
+}
 
 TEST_CASE_TEMPLATE("lanes are transposed, whatever their number", S, float, double) {
   constexpr Index W = detail::lane_count<S>;

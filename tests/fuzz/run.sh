@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 work=$1
 shift
 [ $# -gt 0 ] || set -- -max_total_time=120
+"$here/scripts/setup.sh" clang libclang-rt-dev
 mkdir -p "$work/corpus"
 cp "$here"/tests/data/safetensors-cases/*.safetensors "$work/corpus/"
 clang++ -std=c++20 -O1 -g1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \

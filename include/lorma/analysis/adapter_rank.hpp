@@ -44,8 +44,8 @@ Index delta_rank(const AdapterType& adapter, const Eigen::MatrixBase<Derived>& W
   using S = typename AdapterType::Scalar;
   using Inflation = typename AdapterType::Inflation;
   constexpr bool pre = std::is_same_v<typename AdapterType::Side, Pre>;
-  lorma::detail::check_layer<typename AdapterType::Side>("analysis::delta_rank", adapter.factors(),
-                                                         W0.rows(), W0.cols());
+  lorma::detail::check_weight<typename AdapterType::Side>("analysis::delta_rank", "W0",
+                                                          adapter.factors(), W0.rows(), W0.cols());
   const Matrix<double> weight = detail::finite_copy("delta_rank", W0);
   if constexpr (IsPlus<Inflation>) {
     const PlusFactors f = plus_factors(adapter.factors());

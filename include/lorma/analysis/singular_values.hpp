@@ -29,7 +29,8 @@ namespace detail {
 template <typename Derived>
 void check_finite(std::string_view function, const Eigen::DenseBase<Derived>& m) {
   Workspace unused;
-  const lorma::detail::Operand<Derived> operand(m.derived());
+  Door<EigenCpu> door(function, unused);
+  const auto operand = door.read<typename Derived::Scalar>("the matrix", m);
   if (!EigenCpu::is_finite(unused, operand.view())) throw_non_finite(function, m.rows(), m.cols());
 }
 

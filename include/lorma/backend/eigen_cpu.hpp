@@ -4,7 +4,7 @@
 
 /// The CPU: Eigen's kernels, or those of a BLAS when EIGEN_USE_BLAS is defined.
 ///
-/// Threads: OpenMP where it is enabled (Eigen::setNbThreads limits them), or the BLAS's own.
+/// Threads: those of the Workspace's executor; a BLAS has its own beside them.
 
 #include <algorithm>
 #include <cmath>
@@ -13,20 +13,12 @@
 #include "lorma/backend/backend.hpp"
 #include "lorma/backend/cost_rates.hpp"
 #include "lorma/backend/eigen_gemm.hpp"
-#include "lorma/backend/eigen_view.hpp"
-#include "lorma/core/workspace.hpp"
+#include "lorma/backend/host_memory.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
-struct EigenCpu {
+struct EigenCpu : HostMemoryBackend {
   static constexpr std::string_view name = "EigenCpu";
-
-  /// Memory of the process needs no context.
-  struct Context {};
-  using Workspace = lorma::Workspace;
-
-  template <typename S>
-  using Matrix = lorma::Matrix<S>;
 
   template <typename S>
   static constexpr bool computes = ComputeScalar<S>;
@@ -37,54 +29,6 @@ struct EigenCpu {
   template <typename S>
   static constexpr CostRates cost_rates() {
     return {};
-  }
-
-  static Workspace make_workspace(const Context&) { return {}; }
-  template <typename X>
-  static Context context_of(const X&) {
-    return {};
-  }
-  /// Elements are undefined after a change of size.
-  template <typename S>
-  static void resize(const Context&, Matrix<S>& m, Index rows, Index cols) {
-    m.resize(rows, cols);
-  }
-  /// Between memory of the backend and of the process: here the same.
-  template <typename T>
-  static MatrixView<const T> on_host(Workspace&, const MatrixView<T>& X) {
-    return X;
-  }
-  template <typename S>
-  static void upload(const Context&, const lorma::Matrix<S>& from, Matrix<S>& to) {
-    to = from;
-  }
-
-  template <typename S>
-  static MatrixView<S> view(Matrix<S>& m) {
-    return view_of(m);
-  }
-  template <typename S>
-  static MatrixView<const S> view(const Matrix<S>& m) {
-    return view_of(m);
-  }
-
-  /// derived(): callers may hold a reference to MatrixBase.
-  template <EigenDense M>
-  static auto operand(const M& m) {
-    return detail::Operand<std::remove_cvref_t<decltype(m.derived())>>(m.derived());
-  }
-  template <EigenDense M>
-  static auto output(std::string_view function, M& m) {
-    return detail::output_view(function, m.derived());
-  }
-
-  /// Uninitialized owning matrix of the same size, scalar and storage order.
-  template <EigenDense M>
-  static auto empty_like(const M& m) {
-    using Derived = std::remove_cvref_t<decltype(m.derived())>;
-    constexpr int order = Derived::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
-    return Eigen::Matrix<typename Derived::Scalar, Eigen::Dynamic, Eigen::Dynamic, order>(m.rows(),
-                                                                                          m.cols());
   }
 
   /// C = alpha A B + beta C. A of half or bfloat16 is converted by panels of rows.
@@ -147,9 +91,16 @@ struct EigenCpu {
     visit_eigen(X, [value](auto x) { x.setConstant(value); });
   }
 
+  /// to += from, elementwise.
   template <typename S>
-  static void add_identity(Workspace&, const MatrixView<S>& P) {
-    for (Index i = 0; i < P.rows; ++i) P(i, i) += S(1);
+  static void add(Workspace&, const MatrixView<const S>& from, const MatrixView<S>& to) {
+    visit_eigen(to, [&from](auto out) { visit_eigen(from, [&out](auto in) { out += in; }); });
+  }
+
+  /// P += c I
+  template <typename S>
+  static void add_identity(Workspace&, std::type_identity_t<S> c, const MatrixView<S>& P) {
+    for (Index i = 0; i < P.rows; ++i) P(i, i) += c;
   }
 
   template <typename T>

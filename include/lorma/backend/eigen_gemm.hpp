@@ -9,11 +9,9 @@
 /// scalar and pair of input orders serves all of lorma.
 
 #include <Eigen/Core>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include <algorithm>
 
-#include "lorma/backend/eigen_view.hpp"
+#include "lorma/core/eigen_view.hpp"
 #include "lorma/core/workspace.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
@@ -50,12 +48,8 @@ class WorkspaceBlocking : public Eigen::internal::level3_blocking<S, S> {
 
 #ifdef EIGEN_USE_BLAS
 
+/// The door has let in no size above max_dimension.
 inline int blas_int(Index value) {
-  if (value > Index(std::numeric_limits<int>::max())) {
-    throw BackendError(
-        "lorma::gemm: expected sizes below 2^31 for a BLAS with 32-bit integers, got " +
-        std::to_string(value));
-  }
   return static_cast<int>(value);
 }
 
@@ -103,20 +97,9 @@ void eigen_gemm_one_thread(S alpha, const MatrixView<const S>& A, const MatrixVi
   }
 }
 
-/// Threads worth starting for a product of `flops`.
-inline int gemm_threads(double flops) {
-#ifdef _OPENMP
-  constexpr double flops_per_thread = 2e6;  // about 30 us, several times the cost of a fork
-  if (omp_in_parallel()) return 1;
-  const double wanted = flops / flops_per_thread;
-  return std::max(1, std::min(Eigen::nbThreads(), static_cast<int>(std::min(wanted, 1e6))));
-#else
-  static_cast<void>(flops);
-  return 1;
-#endif
-}
-
-/// C column-major. Threads share C by stripes of its longer side; each has its own buffers.
+/// C column-major. Tasks share C by stripes of its longer side; each has its own buffers. Stripes
+/// are multiples of the kernel's register tile and keep the blocking of the whole product along the
+/// sum, so every element is added up in the same order whatever their number.
 template <typename S>
 void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
                 const MatrixView<const S>& B, S beta, const MatrixView<S>& C) {
@@ -124,32 +107,31 @@ void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
   const double flops = 2.0 * double(C.rows) * double(C.cols) * double(A.cols);
   const bool by_rows = C.rows > C.cols;
   const Index length = by_rows ? C.rows : C.cols;
-  constexpr Index grain = 48;  // a multiple of the kernel's register tile on every target
-  const int threads =
-      static_cast<int>(std::min<Index>(gemm_threads(flops), (length + grain - 1) / grain));
-  const Index stripe = ((length + threads - 1) / threads + grain - 1) / grain * grain;
+  constexpr Index grain = 48;         // a multiple of the register tile on every target
+  constexpr double least_work = 2e6;  // flops of a task: about 30 us, several times its cost
+  const Index most =
+      std::min((length + grain - 1) / grain, static_cast<Index>(std::min(flops / least_work, 1e6)));
+  const Index tasks =
+      std::clamp<Index>(workspace.executor().threads(), 1, std::max<Index>(1, most));
 
   const auto frame = workspace.frame();
   using Blocking = WorkspaceBlocking<S>;
-  const Index own = threads == 1 ? length : stripe;
-  Blocking prototype(by_rows ? own : C.rows, by_rows ? C.cols : own, A.cols);
-  if (threads == 1) {
-    prototype.take_from(workspace);
-    eigen_gemm_one_thread(alpha, A, B, C, prototype);
+  Blocking whole(C.rows, C.cols, A.cols);
+  if (tasks == 1) {
+    whole.take_from(workspace);
+    eigen_gemm_one_thread(alpha, A, B, C, whole);
     return;
   }
-  auto* blockings = workspace.take_array<Blocking>(threads);
-  for (int t = 0; t < threads; ++t) {
-    ::new (static_cast<void*>(blockings + t)) Blocking(prototype);
+  const Index stripe = ((length + tasks - 1) / tasks + grain - 1) / grain * grain;
+  auto* blockings = workspace.take_array<Blocking>(tasks);
+  for (Index t = 0; t < tasks; ++t) {
+    ::new (static_cast<void*>(blockings + t)) Blocking(whole);
     blockings[t].take_from(workspace);
   }
-#ifdef _OPENMP
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-#endif
-  for (int t = 0; t < threads; ++t) {
+  workspace.executor().parallel_for(tasks, [&](Index t) {
     const Index begin = std::min(length, t * stripe);
     const Index count = std::min(length - begin, stripe);
-    if (count == 0) continue;
+    if (count == 0) return;
     if (by_rows) {
       eigen_gemm_one_thread(alpha, A.row_range(begin, count), B, C.row_range(begin, count),
                             blockings[t]);
@@ -157,7 +139,7 @@ void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
       eigen_gemm_one_thread(alpha, A, B.col_range(begin, count), C.col_range(begin, count),
                             blockings[t]);
     }
-  }
+  });
 }
 
 #endif  // EIGEN_USE_BLAS

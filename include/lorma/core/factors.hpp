@@ -9,7 +9,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// Non-owning factors; what the free primitives take, so that a framework keeps its own storage.
+/// Non-owning factors: what an AdapterView refers to, behind the door (core/door.hpp).
 template <ElementScalar S>
 struct Factors {
   using Scalar = S;
@@ -17,8 +17,8 @@ struct Factors {
   MatrixView<const S> B;     ///< n x r
   MatrixView<const S> A;     ///< r x n
   Accumulator<S> scale = 1;  ///< s = alpha / r
-  /// Where the elements lie, for a backend that knows several places; null: not known.
-  const void* place = nullptr;
+  /// Identity of the context they belong to, on a backend that knows several; null: not known.
+  const void* context = nullptr;
 
   Index dim() const { return B.rows; }
   Index rank() const { return B.cols; }

@@ -12,7 +12,8 @@
 ///
 /// A stack of 64-byte aligned blocks. While cold it grows by whole blocks (addresses handed out
 /// stay valid); when the last frame closes, blocks are merged into one of the size needed, so that
-/// the same calls again allocate nothing. Not shared between threads: one Workspace a thread.
+/// the same calls again allocate nothing. Carries the executor whose threads the calls may use
+/// (core/executor.hpp). Not shared between threads: one Workspace a thread.
 
 #include <algorithm>
 #include <cstddef>
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "lorma/core/error.hpp"
+#include "lorma/core/executor.hpp"
 #include "lorma/core/view.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -64,18 +66,27 @@ class BasicWorkspace {
   explicit BasicWorkspace(const Memory& memory) : memory_(memory) {}
   BasicWorkspace(BasicWorkspace&&) noexcept = default;
   BasicWorkspace& operator=(BasicWorkspace&&) noexcept = default;
-  /// Scratch is not data: a copy starts empty.
-  BasicWorkspace(const BasicWorkspace& other) : BasicWorkspace(other.memory_) {}
+  /// Scratch is not data: a copy starts empty, with the same executor.
+  BasicWorkspace(const BasicWorkspace& other) : BasicWorkspace(other.memory_) {
+    executor_ = other.executor_;
+  }
   BasicWorkspace& operator=(const BasicWorkspace&) { return *this; }
   ~BasicWorkspace() = default;
 
   const Memory& memory() const { return memory_; }
+  const Executor& executor() const { return executor_; }
+  void set_executor(Executor executor) { executor_ = std::move(executor); }
 
   [[nodiscard]] Frame frame() { return Frame(*this); }
 
   /// Uninitialized rows x cols matrix without padding, valid until the enclosing frame closes.
+  /// Throws ShapeError when the number of bytes does not fit an Index.
   template <typename T>
   MatrixView<T> take(Index rows, Index cols, StorageOrder order = StorageOrder::ColMajor) {
+    if (cols > 0 && rows > max_bytes / static_cast<Index>(sizeof(T)) / cols) {
+      throw ShapeError("lorma::Workspace: expected scratch whose size fits, got a matrix of " +
+                       detail::shape(rows, cols));
+    }
     T* data = take_array<T>(rows * cols);
     return {data, rows, cols, std::max<Index>(1, order == StorageOrder::ColMajor ? rows : cols),
             order};
@@ -103,7 +114,7 @@ class BasicWorkspace {
 
   /// Gives all memory back to the system. Only between frames.
   void release() {
-    if (depth_ == 0) *this = BasicWorkspace(memory_);
+    if (depth_ == 0) *this = BasicWorkspace(*this);
   }
 
  private:
@@ -155,6 +166,7 @@ class BasicWorkspace {
   }
 
   [[no_unique_address]] Memory memory_;
+  Executor executor_;
   std::vector<Block> blocks_;
   std::size_t current_ = 0;
   std::size_t used_ = 0;

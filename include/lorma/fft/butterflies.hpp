@@ -4,24 +4,24 @@
 
 /// Discrete Fourier transforms of length 1 to 5, 7, 8 and 16, in place on registers.
 ///
-/// y_j = sum_k x_k exp(-+ 2 pi i j k / R); the upper sign forward, the lower inverse, no scaling.
-/// Odd lengths pair x_k with x_{R-k}: half the multiplications of the definition.
+/// y_j = sum_k x_k exp(-2 pi i j k / R), no scaling. Odd lengths pair x_k with x_{R-k}: half the
+/// multiplications of the definition.
 
 #include "lorma/fft/lanes.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
-template <int R, bool Inverse>
+template <int R>
 struct Butterfly;
 
-template <bool Inverse>
-struct Butterfly<1, Inverse> {
+template <>
+struct Butterfly<1> {
   template <typename S, typename C>
   LORMA_INLINE static void apply(C*) {}
 };
 
-template <bool Inverse>
-struct Butterfly<2, Inverse> {
+template <>
+struct Butterfly<2> {
   template <typename S, typename C>
   LORMA_INLINE static void apply(C* x) {
     const C a = x[0];
@@ -30,14 +30,14 @@ struct Butterfly<2, Inverse> {
   }
 };
 
-template <bool Inverse>
-struct Butterfly<4, Inverse> {
+template <>
+struct Butterfly<4> {
   template <typename S, typename C>
   LORMA_INLINE static void apply(C* x) {
     const C a = x[0] + x[2];
     const C b = x[0] - x[2];
     const C c = x[1] + x[3];
-    const C d = turned<Inverse>(x[1] - x[3]);
+    const C d = turned(x[1] - x[3]);
     x[0] = a + c;
     x[1] = b + d;
     x[2] = a - c;
@@ -45,19 +45,19 @@ struct Butterfly<4, Inverse> {
   }
 };
 
-template <bool Inverse>
-struct Butterfly<8, Inverse> {
+template <>
+struct Butterfly<8> {
   template <typename S, typename C>
   LORMA_INLINE static void apply(C* x) {
     C even[4] = {x[0], x[2], x[4], x[6]};
     C odd[4] = {x[1], x[3], x[5], x[7]};
-    Butterfly<4, Inverse>::template apply<S>(even);
-    Butterfly<4, Inverse>::template apply<S>(odd);
+    Butterfly<4>::apply<S>(even);
+    Butterfly<4>::apply<S>(odd);
     constexpr S root_half = S(0.70710678118654752440084436210484903928L);
-    const C t1 = turned<Inverse>(odd[1]);
-    const C t3 = turned<Inverse>(odd[3]);
+    const C t1 = turned(odd[1]);
+    const C t3 = turned(odd[3]);
     odd[1] = scaled(odd[1] + t1, root_half);
-    odd[2] = turned<Inverse>(odd[2]);
+    odd[2] = turned(odd[2]);
     odd[3] = scaled(t3 - odd[3], root_half);
     LORMA_UNROLL
     for (int j = 0; j < 4; ++j) {
@@ -67,8 +67,8 @@ struct Butterfly<8, Inverse> {
   }
 };
 
-template <bool Inverse>
-struct Butterfly<16, Inverse> {
+template <>
+struct Butterfly<16> {
   template <typename S, typename C>
   LORMA_INLINE static void apply(C* x) {
     // cos and sin of 2 pi j k / 16, for j, k of 1 to 3
@@ -83,22 +83,22 @@ struct Butterfly<16, Inverse> {
     LORMA_UNROLL
     for (int j = 0; j < 4; ++j) {
       C column[4] = {x[j], x[j + 4], x[j + 8], x[j + 12]};
-      Butterfly<4, Inverse>::template apply<S>(column);
+      Butterfly<4>::apply<S>(column);
       y[0][j] = column[0];
       LORMA_UNROLL
       for (int k = 1; k < 4; ++k) {
         if (j == 0) {
           y[k][j] = column[k];
         } else if (j * k == 4) {
-          y[k][j] = turned<Inverse>(column[k]);
+          y[k][j] = turned(column[k]);
         } else {
-          y[k][j] = Inverse ? multiply_conjugate(column[k], w[k][j]) : multiply(column[k], w[k][j]);
+          y[k][j] = multiply(column[k], w[k][j]);
         }
       }
     }
     LORMA_UNROLL
     for (int k = 0; k < 4; ++k) {
-      Butterfly<4, Inverse>::template apply<S>(y[k]);
+      Butterfly<4>::apply<S>(y[k]);
       LORMA_UNROLL
       for (int j = 0; j < 4; ++j) x[k + 4 * j] = y[k][j];
     }
@@ -130,7 +130,7 @@ struct OddRoots<7> {
                                          0.43388373911755812047576833284835875461L};
 };
 
-template <int R, bool Inverse>
+template <int R>
 struct OddButterfly {
   template <typename S, typename C>
   LORMA_INLINE static void apply(C* x) {
@@ -141,7 +141,7 @@ struct OddButterfly {
     LORMA_UNROLL
     for (int k = 1; k <= half; ++k) {
       sum[k] = x[k] + x[R - k];
-      difference[k] = turned<Inverse>(x[k] - x[R - k]);
+      difference[k] = turned(x[k] - x[R - k]);
       total = total + sum[k];
     }
     C y[R];
@@ -174,12 +174,12 @@ struct OddButterfly {
   }
 };
 
-template <bool Inverse>
-struct Butterfly<3, Inverse> : OddButterfly<3, Inverse> {};
-template <bool Inverse>
-struct Butterfly<5, Inverse> : OddButterfly<5, Inverse> {};
-template <bool Inverse>
-struct Butterfly<7, Inverse> : OddButterfly<7, Inverse> {};
+template <>
+struct Butterfly<3> : OddButterfly<3> {};
+template <>
+struct Butterfly<5> : OddButterfly<5> {};
+template <>
+struct Butterfly<7> : OddButterfly<7> {};
 
 }  // namespace lorma::inline LORMA_ABI::detail
 

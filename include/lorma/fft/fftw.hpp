@@ -12,7 +12,7 @@
 #include <mutex>
 
 #include "lorma/core/error.hpp"
-#include "lorma/fft/lanes.hpp"
+#include "lorma/fft/signal.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
@@ -50,25 +50,17 @@ class FftwPlan {
  public:
   static constexpr Index W = lane_count<S>;
 
-  /// `length` is a multiple of W. Throws BackendError when FFTW makes no plan.
+  /// `length` is a multiple of W. Throws BackendError when FFTW makes no plan. The plan is FFTW's
+  /// estimate: one that it measured would be another from run to run, and so would the last bits.
   explicit FftwPlan(Index length) : length_(length) {
     const std::lock_guard lock(fftw_planner());
     S* memory = Api::allocate(static_cast<std::size_t>(4 * length));
     if (memory == nullptr) throw std::bad_alloc();
     const fftw_iodim64 size{length, 1, 1};
-    const auto make = [&](S* in_re, S* in_im, S* out_re, S* out_im) {
-      return Api::make(1, &size, 0, nullptr, in_re, in_im, out_re, out_im,
-                       FFTW_MEASURE | FFTW_DESTROY_INPUT);
-    };
-    // The inverse is the forward with real and imaginary parts exchanged. A plan of its own, for a
-    // plan may be used again only on arrays at the same distance from each other.
-    S* const re = memory + 2 * length;
-    S* const im = memory + 3 * length;
-    forward_ = make(memory, memory + length, re, im);
-    inverse_ = make(memory + length, memory, im, re);
+    plan_ = Api::make(1, &size, 0, nullptr, memory, memory + length, memory + 2 * length,
+                      memory + 3 * length, FFTW_ESTIMATE | FFTW_DESTROY_INPUT);
     Api::release(memory);
-    if (forward_ == nullptr || inverse_ == nullptr) {
-      release();
+    if (plan_ == nullptr) {
       throw BackendError("lorma::FftwPlan: expected a plan from FFTW for length " +
                          std::to_string(length) + ", got none");
     }
@@ -77,7 +69,7 @@ class FftwPlan {
   FftwPlan& operator=(const FftwPlan&) = delete;
   ~FftwPlan() {
     const std::lock_guard lock(fftw_planner());
-    release();
+    Api::destroy(plan_);
   }
 
   Index length() const { return length_; }
@@ -85,58 +77,43 @@ class FftwPlan {
   Index spectrum_size() const { return length_ / W; }
   Index scratch_size() const { return 2 * spectrum_size(); }
 
-  /// Arrays of N numbers one after the other, aligned like those of fftw_malloc.
-  template <bool Inverse>
-  void execute(S* re, S* im, S* out_re, S* out_im) const {
-    if constexpr (Inverse) {
-      Api::execute(inverse_, im, re, out_im, out_re);
-    } else {
-      Api::execute(forward_, re, im, out_re, out_im);
-    }
+  /// Aligned as fftw_malloc aligns; in.re, in.im, out.re, out.im at a distance of N.
+  void execute(const Signal<S>& in, const Signal<S>& out) const {
+    Api::execute(plan_, in.re, in.im, out.re, out.im);
   }
 
  private:
-  void release() {
-    if (forward_ != nullptr) Api::destroy(forward_);
-    if (inverse_ != nullptr) Api::destroy(inverse_);
-  }
-
   Index length_;
-  typename Api::Plan forward_ = nullptr;
-  typename Api::Plan inverse_ = nullptr;
+  typename Api::Plan plan_ = nullptr;
 };
 
 /// Loads all, transforms, stores all.
-template <bool Inverse, typename S, typename Load, typename Store>
+template <typename S, typename Load, typename Store>
 void transform_by_fftw(const FftwPlan<S>& plan, const Load& load, const Store& store,
                        ComplexLanes<S>* scratch) {
-  constexpr Index W = lane_count<S>;
+  const Index W = plan.W;
   const Index N = plan.length();
-  S* re = reinterpret_cast<S*>(scratch);
-  S* im = re + N;
-  S* out_re = im + N;
-  S* out_im = out_re + N;
-  for (Index i = 0; i < N / W; ++i) {
-    const ComplexLanes<S> x = load(i);
-    store_lanes<S>(re + W * i, x.re);
-    store_lanes<S>(im + W * i, x.im);
-  }
-  plan.template execute<Inverse>(re, im, out_re, out_im);
-  for (Index i = 0; i < N / W; ++i) {
-    store(i, ComplexLanes<S>{load_lanes<S>(out_re + W * i), load_lanes<S>(out_im + W * i)});
-  }
+  const Signal<S> in{reinterpret_cast<S*>(scratch), reinterpret_cast<S*>(scratch) + N};
+  const Signal<S> out{in.im + N, in.im + 2 * N};
+  for (Index i = 0; i < N / W; ++i) in.store(i, load(i));
+  plan.execute(in, out);
+  for (Index i = 0; i < N / W; ++i) store(i, out.load(i));
 }
 
-template <typename S, typename Load, typename Store>
-void to_spectrum(const FftwPlan<S>& plan, const Load& load, const Store& store,
+template <typename S, typename Source, typename Store>
+void to_spectrum(const FftwPlan<S>& plan, const Source& from, const Store& store,
                  ComplexLanes<S>* scratch) {
-  transform_by_fftw<false>(plan, load, store, scratch);
+  transform_by_fftw(
+      plan, [from](Index i) { return from.load(i); }, store, scratch);
 }
 
-template <typename S, typename Load, typename Store>
-void from_spectrum(const FftwPlan<S>& plan, const Load& load, const Store& store,
+/// Swapped before and after, the forward transform is the inverse.
+template <typename S, typename Load, typename Target>
+void from_spectrum(const FftwPlan<S>& plan, const Load& load, const Target& to,
                    ComplexLanes<S>* scratch) {
-  transform_by_fftw<true>(plan, load, store, scratch);
+  transform_by_fftw(
+      plan, [&load](Index k) { return swapped(load(k)); },
+      [to = to.swapped()](Index i, const ComplexLanes<S>& x) { to.store(i, x); }, scratch);
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

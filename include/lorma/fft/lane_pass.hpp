@@ -90,23 +90,23 @@ void join_lanes(const FftPlan<S>& plan, const ComplexLanes<S>* Z, const Store& s
     transpose(Z + k, x);
     LORMA_UNROLL
     for (Index j = 1; j < W; ++j) x[j] = multiply(x[j], plan.lane_twiddle(k + j));
-    Butterfly<int(W), false>::template apply<S>(x);
+    Butterfly<int(W)>::template apply<S>(x);
     LORMA_UNROLL
     for (Index m = 0; m < W; ++m) store(k + m, x[m]);
   }
 }
 
-/// The way back: from load(k) to W times Z.
+/// The way back: from load(k) to W times Z, swapped.
 template <typename S, typename Load>
 void part_lanes(const FftPlan<S>& plan, const Load& load, ComplexLanes<S>* Z) {
   constexpr Index W = lane_count<S>;
   for (Index k = 0; k < plan.spectrum_size(); k += W) {
     ComplexLanes<S> x[W];
     LORMA_UNROLL
-    for (Index m = 0; m < W; ++m) x[m] = load(k + m);
-    Butterfly<int(W), true>::template apply<S>(x);
+    for (Index m = 0; m < W; ++m) x[m] = swapped(load(k + m));
+    Butterfly<int(W)>::template apply<S>(x);
     LORMA_UNROLL
-    for (Index j = 1; j < W; ++j) x[j] = multiply_conjugate(x[j], plan.lane_twiddle(k + j));
+    for (Index j = 1; j < W; ++j) x[j] = multiply(x[j], plan.lane_twiddle(k + j));
     transpose(x, Z + k);
   }
 }

@@ -20,7 +20,7 @@ template <typename S>
 inline constexpr int lane_count =
     Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
 
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(__GNUC__) && !defined(LORMA_NO_GNU_VECTORS)
 template <typename S, int Width>
 struct LaneType {
   // may_alias: tiles are filled number by number.
@@ -32,9 +32,16 @@ struct LaneType<S, 1> {
   using type = S;
 };
 #else
+/// Zero from {}, as vectors of the compiler are and Eigen's arrays are not.
+template <typename S, int Width>
+struct LaneArray : Eigen::Array<S, Width, 1> {
+  LaneArray() : Eigen::Array<S, Width, 1>(Eigen::Array<S, Width, 1>::Zero()) {}
+  template <typename Expression>
+  LaneArray(const Eigen::ArrayBase<Expression>& x) : Eigen::Array<S, Width, 1>(x) {}  // NOLINT
+};
 template <typename S, int Width>
 struct LaneType {
-  using type = Eigen::Array<S, Width, 1>;
+  using type = LaneArray<S, Width>;
 };
 #endif
 
@@ -61,12 +68,12 @@ using Lanes = typename LaneType<S, lane_count<S>>::type;
 template <typename S>
 Lanes<S> load_lanes(const S* from) {
   Lanes<S> v;
-  std::memcpy(&v, from, sizeof v);
+  std::memcpy(static_cast<void*>(&v), from, sizeof v);
   return v;
 }
 template <typename S>
 void store_lanes(S* to, const Lanes<S>& v) {
-  std::memcpy(to, &v, sizeof v);
+  std::memcpy(to, static_cast<const void*>(&v), sizeof v);
 }
 
 /// One complex number in each lane.
@@ -104,21 +111,24 @@ ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexLanes<
   return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
 }
 template <typename S>
-ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
-  return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
-}
-template <typename S>
 ComplexLanes<S> scaled(const ComplexLanes<S>& a, S t) {
   return {a.re * t, a.im * t};
 }
-/// -i a for the forward transform, i a for the inverse.
-template <bool Inverse, typename S>
+/// Element i of b . a, for real numbers b in memory order.
+template <typename S>
+ComplexLanes<S> weighted(const ComplexLanes<S>& a, const S* b, Index i) {
+  const Lanes<S> weight = load_lanes<S>(b + lane_count<S> * i);
+  return {weight * a.re, weight * a.im};
+}
+/// -i a
+template <typename S>
 ComplexLanes<S> turned(const ComplexLanes<S>& a) {
-  if constexpr (Inverse) {
-    return {-a.im, a.re};
-  } else {
-    return {a.im, -a.re};
-  }
+  return {a.im, -a.re};
+}
+/// i conj(a). A transform of swapped numbers, swapped again, is the inverse transform.
+template <typename S>
+ComplexLanes<S> swapped(const ComplexLanes<S>& a) {
+  return {a.im, a.re};
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

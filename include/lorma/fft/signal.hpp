@@ -17,18 +17,61 @@ namespace lorma::inline LORMA_ABI::detail {
 /// Real and imaginary part, each N numbers in a row.
 template <typename S>
 struct Signal {
+  using Number = std::remove_const_t<S>;
+  static constexpr Index W = lane_count<Number>;
   S* re = nullptr;
   S* im = nullptr;
 
-  ComplexLanes<std::remove_const_t<S>> get(Index i) const {
-    constexpr Index W = lane_count<std::remove_const_t<S>>;
-    using T = std::remove_const_t<S>;
-    return {load_lanes<T>(re + W * i), load_lanes<T>(im + W * i)};
+  operator Signal<const S>() const { return {re, im}; }  // NOLINT(google-explicit-constructor)
+  Signal swapped() const { return {im, re}; }
+  ComplexLanes<Number> load(Index i) const {
+    return {load_lanes<Number>(re + W * i), load_lanes<Number>(im + W * i)};
   }
-  void set(Index i, const ComplexLanes<S>& x) const {
-    constexpr Index W = lane_count<S>;
+  void store(Index i, const ComplexLanes<S>& x) const {
     store_lanes<S>(re + W * i, x.re);
     store_lanes<S>(im + W * i, x.im);
+  }
+};
+
+/// Elements one after the other: what lies between two passes.
+template <typename S>
+struct Elements {
+  ComplexLanes<S>* x;
+
+  const ComplexLanes<S>& load(Index i) const { return x[i]; }
+  void store(Index i, const ComplexLanes<S>& value) const { x[i] = value; }
+};
+
+/// Reads b . x, for N real weights b.
+template <typename S>
+struct Weighted {
+  Signal<const S> x;
+  const S* b;
+
+  ComplexLanes<S> load(Index i) const { return weighted(x.load(i), b, i); }
+};
+
+/// Takes u as h += b . u.
+template <typename S>
+struct AddWeighted {
+  Signal<S> h;
+  const S* b;
+
+  AddWeighted swapped() const { return {h.swapped(), b}; }
+  void store(Index i, const ComplexLanes<S>& u) const { h.store(i, h.load(i) + weighted(u, b, i)); }
+};
+
+/// Takes u as sum += Re(conj(g) . u): what two columns of g and of u have in common.
+template <typename S>
+struct AddProduct {
+  S* sum;
+  Signal<const S> g;
+
+  AddProduct swapped() const { return {sum, {g.im, g.re}}; }
+  void store(Index i, const ComplexLanes<S>& u) const {
+    const ComplexLanes<S> x = g.load(i);
+    S* const to = sum + lane_count<S> * i;
+    store_lanes<S>(to, load_lanes<S>(to) + (x.re * u.re + x.im * u.im));
   }
 };
 

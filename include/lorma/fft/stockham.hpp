@@ -3,80 +3,73 @@
 #define LORMA_FFT_STOCKHAM_HPP
 
 /// Stockham passes: a transform of length L in each lane, unscaled, in natural order.
+///
+/// A pass is compiled once for each radix and each pair of types it reads from and writes to, and
+/// that is most of what a transform costs a compiler. Hence few such types (fft/signal.hpp): the
+/// buffers between passes are Signals as the caller's columns are, and there is no inverse.
 
 #include "lorma/fft/butterflies.hpp"
 #include "lorma/fft/plan.hpp"
+#include "lorma/fft/signal.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
 /// One pass: x[q + s (p + m k)] -> y[q + s (R p + j)], times w^(p j).
-template <int R, bool Inverse, typename S, typename Load, typename Store>
-void stockham_pass(const typename FftPlan<S>::Pass& pass, const Load& load, const Store& store) {
+template <int R, typename S, typename Source, typename Target>
+void stockham_pass(const typename FftPlan<S>::Pass& pass, const Source from, const Target to) {
   using C = ComplexLanes<S>;
   const Index s = pass.stride;
   const Index m = pass.m;
-  // p = 0 has no twiddles; the last pass has nothing else.
-  for (Index q = 0; q < s; ++q) {
-    C x[R];
-    LORMA_UNROLL
-    for (int k = 0; k < R; ++k) x[k] = load(q + s * m * k);
-    Butterfly<R, Inverse>::template apply<S>(x);
-    LORMA_UNROLL
-    for (int j = 0; j < R; ++j) store(q + s * j, x[j]);
-  }
-  for (Index p = 1; p < m; ++p) {
+  for (Index p = 0; p < m; ++p) {
     const ComplexScalar<S>* w = pass.twiddles.data() + p * (R - 1);
     for (Index q = 0; q < s; ++q) {
       C x[R];
       LORMA_UNROLL
-      for (int k = 0; k < R; ++k) x[k] = load(q + s * (p + m * k));
-      Butterfly<R, Inverse>::template apply<S>(x);
-      store(q + s * R * p, x[0]);
-      LORMA_UNROLL
-      for (int j = 1; j < R; ++j) {
-        store(q + s * (R * p + j),
-              Inverse ? multiply_conjugate(x[j], w[j - 1]) : multiply(x[j], w[j - 1]));
+      for (int k = 0; k < R; ++k) x[k] = from.load(q + s * (p + m * k));
+      Butterfly<R>::template apply<S>(x);
+      if (p > 0) {  // w_0 = 1; the last pass has nothing else
+        LORMA_UNROLL
+        for (int j = 1; j < R; ++j) x[j] = multiply(x[j], w[j - 1]);
       }
+      LORMA_UNROLL
+      for (int j = 0; j < R; ++j) to.store(q + s * (R * p + j), x[j]);
     }
   }
 }
 
-template <bool Inverse, typename S, typename Load, typename Store>
-void stockham_any_radix(const typename FftPlan<S>::Pass& pass, const Load& load,
-                        const Store& store) {
+template <typename S, typename Source, typename Target>
+void stockham_any_radix(const typename FftPlan<S>::Pass& pass, const Source& from,
+                        const Target& to) {
   switch (pass.radix) {
     case 2:
-      return stockham_pass<2, Inverse, S>(pass, load, store);
+      return stockham_pass<2, S>(pass, from, to);
     case 3:
-      return stockham_pass<3, Inverse, S>(pass, load, store);
+      return stockham_pass<3, S>(pass, from, to);
     case 4:
-      return stockham_pass<4, Inverse, S>(pass, load, store);
+      return stockham_pass<4, S>(pass, from, to);
     case 5:
-      return stockham_pass<5, Inverse, S>(pass, load, store);
+      return stockham_pass<5, S>(pass, from, to);
     case 7:
-      return stockham_pass<7, Inverse, S>(pass, load, store);
+      return stockham_pass<7, S>(pass, from, to);
     default:
-      return stockham_pass<8, Inverse, S>(pass, load, store);
+      return stockham_pass<8, S>(pass, from, to);
   }
 }
 
-/// All passes: element i comes from load(i), element k goes to store(k, x). `from` and `to` are two
-/// buffers of L elements for what lies between.
-template <bool Inverse, typename S, typename Load, typename Store>
-void transform_lanes(const FftPlan<S>& plan, const Load& load, const Store& store,
-                     ComplexLanes<S>* from, ComplexLanes<S>* to) {
-  using C = ComplexLanes<S>;
+/// All passes, from.load(i) to to.store(k, x). `first` and `second` are two buffers of L elements
+/// for what lies between.
+template <typename S, typename Source, typename Target>
+void transform_lanes(const FftPlan<S>& plan, const Source& from, const Target& to,
+                     Elements<S> first, Elements<S> second) {
   const auto& passes = plan.passes();
-  if (passes.empty()) return store(0, load(0));
-  if (passes.size() == 1) return stockham_any_radix<Inverse, S>(passes[0], load, store);
-  stockham_any_radix<Inverse, S>(passes[0], load, [from](Index i, const C& x) { from[i] = x; });
+  if (passes.empty()) return to.store(0, from.load(0));
+  if (passes.size() == 1) return stockham_any_radix<S>(passes[0], from, to);
+  stockham_any_radix<S>(passes[0], from, first);
   for (std::size_t i = 1; i + 1 < passes.size(); ++i) {
-    stockham_any_radix<Inverse, S>(
-        passes[i], [from](Index k) { return from[k]; }, [to](Index k, const C& x) { to[k] = x; });
-    std::swap(from, to);
+    stockham_any_radix<S>(passes[i], first, second);
+    std::swap(first, second);
   }
-  stockham_any_radix<Inverse, S>(
-      passes.back(), [from](Index k) { return from[k]; }, store);
+  stockham_any_radix<S>(passes.back(), first, to);
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

@@ -16,12 +16,11 @@ struct Identity {
   using Evaluations = EvaluationList<Factored, Dense>;
   static constexpr Index copies = 1;
   static constexpr bool starts_as_identity = true;
-  /// P = c I + M with this c: what Factored needs to know.
   static constexpr bool adds_identity = true;
 
   template <typename Backend, typename S>
   static MatrixView<S> inflate(typename Backend::Workspace& workspace, const MatrixView<S>& T) {
-    Backend::add_identity(workspace, T);
+    Backend::add_identity(workspace, 1, T);
     return T;
   }
   template <typename Backend, typename S>

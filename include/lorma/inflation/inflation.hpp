@@ -65,7 +65,7 @@ concept Initializes = requires(const MatrixView<float>& m, AnyRandomBits& urbg) 
   I::initialize(m, m, 1.0F, urbg);
 };
 
-/// How often M stands in T.
+/// Copies of M in T.
 template <typename I, typename Backend, typename S>
 constexpr Index copies_of() {
   if constexpr (requires { I::template copies_for<Backend, S>; }) {
@@ -80,8 +80,11 @@ struct AnyBackend {
   struct Workspace {};
 };
 template <typename I>
-concept Inflates = requires(AnyBackend::Workspace& ws, const MatrixView<float>& T) {
+concept Inflates = requires {
   I::template inflate<AnyBackend, float>;
+};
+template <typename I>
+concept Deflates = requires {
   I::template deflate<AnyBackend, float>;
 };
 
@@ -89,9 +92,9 @@ concept Inflates = requires(AnyBackend::Workspace& ws, const MatrixView<float>& 
 
 /// What the third party's file above must have.
 template <typename I>
-concept InflationPolicy =
-    detail::NamesItself<I> && detail::ListsEvaluations<I> && detail::CountsCopies<I> &&
-    detail::SaysHowItStarts<I> && detail::Inflates<I> && detail::Initializes<I>;
+concept InflationPolicy = detail::NamesItself<I> && detail::ListsEvaluations<I> &&
+    detail::CountsCopies<I> && detail::SaysHowItStarts<I> && detail::Inflates<I> &&
+    detail::Deflates<I> && detail::Initializes<I>;
 
 /// P = c I + M.
 template <typename I>

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "lorma/backend/host_memory.hpp"
 #include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/operator.hpp"
 
@@ -60,6 +61,22 @@ class Operator<Dense, Inflation, Backend, S> {
 
   static Index kept_size(Index /*n*/, Index /*r*/, Index /*b*/) { return 0; }
 
+  static Work work(Action action, double n, double r, double b) {
+    constexpr bool cached = OnHost<Backend>;  // columns beside P are few, and read once
+    const double square = n * n * sizeof(S);
+    const double columns = cached ? 0 : 2 * n * b * sizeof(S);
+    if (action == Action::apply) {
+      return {.product = 2 * n * n * b,
+              .thin = 2 * n * n * r,
+              .bytes = (cached ? 3 : 4) * square + columns,
+              .starts = 3};
+    }
+    return {.product = 4 * n * n * b,
+            .thin = 6 * n * n * r,
+            .bytes = (cached ? 6 : 10) * square + 2 * columns,
+            .starts = 7};
+  }
+
   void apply(Workspace& workspace, const MatrixView<const S>& Y, const MatrixView<S>& out,
              S* /*kept*/ = nullptr) const {
     detail::multiply_dense<Backend, S>(workspace, P_, Y, out);
@@ -72,14 +89,21 @@ class Operator<Dense, Inflation, Backend, S> {
 
   void vjp(Workspace& workspace, const MatrixView<const S>& G, const MatrixView<const S>& Y,
            const S* /*kept*/, const MatrixView<S>& dY, const MatrixView<S>& dA,
-           const MatrixView<S>& dB) const {
+           const MatrixView<S>& dB, bool accumulate) const {
     const auto frame = workspace.frame();
-    const MatrixView<S> T = take_copies(workspace);
-    Backend::gemm(workspace, 1, G, Y.transposed(), 0, T.col_range(0, f_.dim()));
-    repeat(workspace, T);
-    const MatrixView<const S> dM = Inflation::template deflate<Backend, S>(workspace, T);
-    Backend::gemm(workspace, f_.scale, dM, f_.A.transposed(), 0, dB);
-    Backend::gemm(workspace, f_.scale, f_.B.transposed(), dM, 0, dA);
+    if (dA.data != nullptr || dB.data != nullptr) {
+      const Accumulator<S> beta = accumulate ? 1 : 0;
+      const MatrixView<S> T = take_copies(workspace);
+      Backend::gemm(workspace, 1, G, Y.transposed(), 0, T.col_range(0, f_.dim()));
+      repeat(workspace, T);
+      const MatrixView<const S> dM = Inflation::template deflate<Backend, S>(workspace, T);
+      if (dB.data != nullptr) {
+        Backend::gemm(workspace, f_.scale, dM, f_.A.transposed(), beta, dB);
+      }
+      if (dA.data != nullptr) {
+        Backend::gemm(workspace, f_.scale, f_.B.transposed(), dM, beta, dA);
+      }
+    }
     if (dY.data != nullptr) {
       detail::multiply_dense<Backend, S>(workspace, P_.transposed(), G, dY);
     }

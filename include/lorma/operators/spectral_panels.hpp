@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_OPERATORS_SPECTRAL_PANELS_HPP
+#define LORMA_OPERATORS_SPECTRAL_PANELS_HPP
+
+/// How Spectral walks over columns: tasks, the panels that each task takes, and what it works in.
+///
+/// Columns go in pairs (0, 1), (2, 3), ..., whatever the number of tasks. Where some matrix is
+/// row-major, panels of it are copied: single columns would be read from every cache line.
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "lorma/core/workspace.hpp"
+#include "lorma/fft/signal.hpp"
+
+namespace lorma::inline LORMA_ABI::detail {
+
+/// What one task works in, for transforms of length N.
+template <typename Backend, typename S>
+struct SpectralScratch {
+  using C = ComplexLanes<S>;
+
+  Signal<S> first;
+  Signal<S> second;
+  C* spectrum;
+  C* sum;
+  C* scratch;
+  S* panels;  ///< room for copies of panels that are row-major
+  Index panel_size;
+
+  /// The columns, stored one after the other: themselves, or a copy.
+  MatrixView<const S> input(const MatrixView<const S>& X) {
+    if (X.col_major()) return X;
+    const MatrixView<S> copy = take(X.rows, X.cols);
+    Workspace unused;
+    Backend::copy(unused, X, copy);
+    return copy;
+  }
+  /// Room for columns to be written.
+  MatrixView<S> output(const MatrixView<S>& X) { return X.col_major() ? X : take(X.rows, X.cols); }
+  /// From that room to where they belong.
+  static void write(const MatrixView<S>& panel, const MatrixView<S>& X) {
+    Workspace unused;
+    if (!X.col_major()) Backend::copy(unused, as_const(panel), X);
+  }
+
+ private:
+  MatrixView<S> take(Index rows, Index cols) {
+    const MatrixView<S> panel(panels, rows, cols, rows);
+    panels += panel_size;
+    return panel;
+  }
+};
+
+/// Cuts b columns into panels and shares them out among the tasks of an executor.
+template <typename Backend, typename S>
+class SpectralPanels {
+  static constexpr Index W = lane_count<S>;
+
+ public:
+  /// `spectra`: elements of two spectra and of what a transform needs besides.
+  SpectralPanels(Index N, Index size, Index scratch, Index b,
+                 std::initializer_list<StorageOrder> orders, Index widest = 32)
+      : N_(N), size_(size), scratch_(scratch), b_(b) {
+    for (const StorageOrder order : orders) row_major_ += order == StorageOrder::RowMajor ? 1 : 0;
+    width_ = row_major_ > 0 ? std::min<Index>(32, widest) : 2;
+  }
+
+  Index tasks(const Workspace& workspace) const {
+    return std::clamp<Index>(workspace.executor().threads(), 1,
+                             std::max<Index>((b_ + width_ - 1) / width_, 1));
+  }
+
+  /// Scratch for so many tasks at a time, valid while the caller's frame is open.
+  void take(Workspace& workspace, Index tasks) {
+    memory_ = workspace.take_array<S>(tasks * numbers());
+  }
+  SpectralScratch<Backend, S> scratch_of(Index task) const {
+    using C = ComplexLanes<S>;
+    S* at = memory_ + task * numbers();
+    auto* spectrum = reinterpret_cast<C*>(at + 4 * N_);
+    return {
+        {at, at + N_},    {at + 2 * N_, at + 3 * N_}, spectrum,
+        spectrum + size_, spectrum + 2 * size_,       at + 4 * N_ + 2 * W * (2 * size_ + scratch_),
+        panel()};
+  }
+
+  /// Calls f(first column, columns, scratch) for the panels of columns [begin, end).
+  template <typename F>
+  void for_panels(Index begin, Index end, Index step, Index task, F&& f) const {
+    for (Index j = begin; j < end; j += step * width_) {
+      f(j, std::min(width_, end - j), scratch_of(task));
+    }
+  }
+
+  /// Calls f for all columns, which no sum joins, on the threads of the workspace's executor.
+  template <typename F>
+  void run(Workspace& workspace, F&& f) {
+    const auto frame = workspace.frame();
+    const Index count = tasks(workspace);
+    take(workspace, count);
+    workspace.executor().parallel_for(
+        count, [&](Index task) { for_panels(task * width_, b_, count, task, f); });
+  }
+
+ private:
+  Index panel() const { return row_major_ > 0 ? N_ * width_ : 0; }
+  Index numbers() const { return 4 * N_ + 2 * W * (2 * size_ + scratch_) + row_major_ * panel(); }
+
+  Index N_;
+  Index size_;
+  Index scratch_;
+  Index b_;
+  Index row_major_ = 0;
+  Index width_;
+  S* memory_ = nullptr;
+};
+
+}  // namespace lorma::inline LORMA_ABI::detail
+
+#endif

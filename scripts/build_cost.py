@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""build_cost.py [--table NINJA_LOG]: what `make test` costs in units of `#include <Eigen/Dense>`.
+
+CPU seconds of configuring, building (in an empty folder, without a compiler cache) and passing every
+test, over those of compiling a file that includes <Eigen/Dense> alone at -O2. Clocks and cores cancel
+out of the ratio. Fails where it is above LIMIT, or a test fails. With --table: only the table of what
+a build spent where, from the log of an earlier one.
+"""
+import collections
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+LIMIT = 450
+ROOT = Path(__file__).resolve().parent.parent
+JOBS = os.environ.get("JOBS", str(os.cpu_count()))
+
+
+def cpu_seconds(command):
+    """CPU seconds of a command and all that it started and waited for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def eigen_seconds():
+    """One file with <Eigen/Dense> at -O2: the least of three."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "eigen.cpp")
+        source.write_text("#include <Eigen/Dense>\nint main() {}\n")
+        include = subprocess.run(["pkg-config", "--cflags", "eigen3"], check=True,
+                                 capture_output=True, text=True).stdout.split()
+        command = [os.environ.get("CXX", "c++"), "-std=c++20", "-O2", *include, "-c", source,
+                   "-o", Path(folder, "eigen.o")]
+        return min(cpu_seconds(command) for _ in range(3))
+
+
+def group_of(output):
+    """The part of the build that a file belongs to: its folder and target."""
+    target = re.match(r"(.*)CMakeFiles/([^/]+)\.dir/", output)
+    if target:
+        return target[1] + target[2]
+    return "linking and archiving"
+
+
+def table(log):
+    """Seconds by part of the build, most first, from ninja's log. Edges run beside each other: these
+    are seconds of the clock of each edge, near to CPU seconds where no more run than there are cores."""
+    seconds, edges = collections.Counter(), collections.Counter()
+    for line in Path(log).read_text().splitlines()[1:]:
+        begin, end, _, output, _ = line.split("\t")
+        seconds[group_of(output)] += (int(end) - int(begin)) / 1000
+        edges[group_of(output)] += 1
+    for group, spent in seconds.most_common():
+        print(f"  {spent:8.1f} s  {edges[group]:4d} steps  {group}")
+
+
+def main():
+    if sys.argv[1:2] == ["--table"]:
+        table(sys.argv[2])
+        return
+    unit = eigen_seconds()
+    build = ROOT / "build" / "cost"
+    shutil.rmtree(build, ignore_errors=True)
+    if shutil.which("ninja"):
+        os.environ["CMAKE_GENERATOR"] = "Ninja"
+    steps = {
+        "configure": ["cmake", "--preset", "test", "-B", build, "-DLORMA_COMPILER_CACHE=OFF"],
+        "build": ["cmake", "--build", build, "--parallel", JOBS],
+        "tests": ["ctest", "--test-dir", build, "--output-on-failure", "--parallel", JOBS],
+    }
+    total = 0.0
+    for name, command in steps.items():
+        spent = cpu_seconds(command)
+        total += spent
+        print(f"{name:10} {spent:8.1f} CPU seconds", flush=True)
+        if name == "build" and (build / ".ninja_log").exists():
+            table(build / ".ninja_log")
+    ratio = total / unit
+    print(f"{'all':10} {total:8.1f} CPU seconds, {ratio:.0f} times those of <Eigen/Dense> "
+          f"({unit:.2f}); at most {LIMIT} times")
+    sys.exit(ratio > LIMIT)
+
+
+if __name__ == "__main__":
+    main()

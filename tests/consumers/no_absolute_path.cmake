@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is installed can be moved: its targets name no path of this machine.
+cmake_policy(VERSION 3.25)
+file(GLOB_RECURSE files ${PREFIX}/*Targets*.cmake ${PREFIX}/*.pc)
+if(NOT files)
+  message(FATAL_ERROR "nothing was installed in ${PREFIX}")
+endif()
+foreach(file IN LISTS files)
+  file(STRINGS ${file} lines REGEX "(^|[\"=; ])(-[IL])?/[A-Za-z]")
+  foreach(line IN LISTS lines)
+    if(NOT line MATCHES "^ *#")
+      message(SEND_ERROR "${file}: ${line}")
+    endif()
+  endforeach()
+endforeach()

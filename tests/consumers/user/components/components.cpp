@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each component that was asked for is there, with the headers and libraries of others under it.
+#include <lorma/core/types.hpp>
+
+#if defined(WANTED_blas) && !defined(EIGEN_USE_BLAS)
+#error "the component blas puts no BLAS under Eigen"
+#endif
+#if defined(WANTED_openmp) && !defined(_OPENMP)
+#error "the component openmp brings no OpenMP"
+#endif
+#ifdef WANTED_lapacke
+#ifndef LORMA_WITH_LAPACKE
+#error "the component lapacke does not switch LAPACKE on"
+#endif
+#include <lapacke.h>
+#endif
+#ifdef WANTED_safetensors
+#include <nlohmann/json_fwd.hpp>
+#endif
+
+int main() {
+  int failed = 0;
+#ifdef WANTED_blas
+  const Eigen::MatrixXf a = Eigen::MatrixXf::Ones(40, 40);
+  failed += (a * a)(0, 0) == 40.0F ? 0 : 1;
+#endif
+#ifdef WANTED_lapacke
+  failed += LAPACKE_dlamch('E') < 1e-15 ? 0 : 1;
+#endif
+  return failed;
+}
