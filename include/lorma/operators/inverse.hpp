@@ -20,20 +20,9 @@ namespace lorma::inline LORMA_ABI {
 
 namespace detail {
 
-/// View of what Backend::on_host gave: a view already, or a matrix that was downloaded.
-template <typename T>
-MatrixView<const T> host_view(const MatrixView<const T>& view) {
-  return view;
-}
-template <typename S>
-MatrixView<const S> host_view(const Matrix<S>& m) {
-  return view_of(m);
-}
-
 /// P^-1 = 1/c I + M' with M' of the rank of M.
 template <typename Inflation>
-concept InvertsByStructure = AddsIdentity<Inflation> && identity_multiple<Inflation>
-!= 0.0;
+concept InvertsByStructure = AddsIdentity<Inflation> &&(identity_multiple<Inflation> != 0.0);
 
 /// As much of an inflation as Factored asks for.
 template <typename Inflation>
@@ -162,7 +151,7 @@ class DeviceInverse {
       : f_(f) {
     const auto B = Backend::on_host(workspace, f.B);
     const auto A = Backend::on_host(workspace, f.A);
-    const Factors<S> host{detail::host_view(B), detail::host_view(A), f.scale};
+    const Factors<S> host{B.view(), A.view(), f.scale};
     if constexpr (by_structure) {
       const ShiftedCore core = shifted_core(host, identity_multiple<Inflation>);
       condition_ = core.condition();
