@@ -4,9 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <Eigen/SVD>
-#include <lorma/inflation/cyclic_permutation.hpp>
-#include <lorma/inflation/identity.hpp>
-#include <lorma/inflation/none.hpp>
+#include <lorma/adapter/adapter.hpp>
 #include <lorma/operators/inverse.hpp>
 
 #include "../support/random_matrices.hpp"
@@ -135,4 +133,41 @@ TEST_CASE_TEMPLATE("Inverse undoes the multiplier from either side, in place too
     inverse.apply_adjoint(workspace, view_of(std::as_const(Y)), view_of(Y));
     CHECK(distance(Y, X) <= bound);
   }
+}
+
+template <typename I>
+concept InvertsByFactorization = requires(const Inverse<I, double>& inverse) {
+  inverse.matrix();
+};
+static_assert(InvertsByFactorization<lorma::CyclicPermutation> &&
+              InvertsByFactorization<Shifted<0>>);
+static_assert(!InvertsByFactorization<Shifted<1>> && !InvertsByFactorization<Shifted<2>>);
+
+TEST_CASE_TEMPLATE("a user's own c I + M is unmerged by its structure", I, Shifted<1>, Shifted<2>,
+                   Shifted<-3>) {
+  constexpr Index n = 30, k = 7;
+  lorma::Adapter<double, I> pre(n, 4, 2.0);
+  lorma::Adapter<double, I, lorma::Auto, lorma::Post> post(k, 3, 1.5);
+  for (const auto& [B, A] : {std::pair(&pre.B(), &pre.A()), std::pair(&post.B(), &post.A())}) {
+    *B = random_matrix<double>(B->rows(), B->cols(), 5);
+    *A = random_matrix<double>(A->rows(), A->cols(), 6);
+  }
+  const Matrix<double> W0 = random_matrix<double>(n, k, 7);
+  Matrix<double> W = W0;
+  pre.merge_in_place(W);
+  post.merge_in_place(W);
+  post.unmerge_in_place(W);
+  pre.unmerge_in_place(W);
+  const double condition = lorma::shifted_core(pre.factors(), I::adds_identity).condition() *
+                           lorma::shifted_core(post.factors(), I::adds_identity).condition();
+  CHECK(distance(W, W0) <= 1e2 * n * eps<double> * condition * norm(W0));
+}
+
+TEST_CASE("a user's own inflation of c = 0 has no inverse below full rank") {
+  lorma::Adapter<double, Shifted<0>> adapter(6, 2, 1.0);
+  adapter.B() = random_matrix<double>(6, 2, 1);
+  adapter.A() = random_matrix<double>(2, 6, 2);
+  Matrix<double> W = random_matrix<double>(6, 3, 3);
+  CHECK_THROWS_WITH_AS(adapter.unmerge_in_place(W), doctest::Contains("infinity"),
+                       lorma::RankDeficient);
 }
