@@ -48,19 +48,23 @@ extern template double product_norm(const Matrix<double>&, const Matrix<double>&
 
 /// The additive factors of a LoRMA+ adapter, its scale baked into B. Cost 2 d k r. Throws
 /// ShapeError unless W0 (d x k) fits the factors.
+template <typename Side = Pre, typename Derived>
+AdditiveFactors to_additive(const PlusFactors& f, const Eigen::MatrixBase<Derived>& W0) {
+  constexpr bool pre = std::is_same_v<Side, Pre>;
+  const Index n = f.B.rows();
+  detail::check_shape("to_additive", "W0", W0.rows(), W0.cols(), pre ? n : W0.rows(),
+                      pre ? W0.cols() : n);
+  const Matrix<double> weight = W0.template cast<double>();
+  if constexpr (pre) {
+    return {f.B, f.A * weight};
+  } else {
+    return {weight * f.B, f.A};
+  }
+}
 template <typename Side = Pre, typename S, typename Derived>
 AdditiveFactors to_additive(const Factors<S>& f, const Eigen::MatrixBase<Derived>& W0) {
   detail::check_factors("to_additive", f);
-  const PlusFactors plus = plus_factors(f);
-  constexpr bool pre = std::is_same_v<Side, Pre>;
-  detail::check_shape("to_additive", "W0", W0.rows(), W0.cols(), pre ? f.dim() : W0.rows(),
-                      pre ? W0.cols() : f.dim());
-  const Matrix<double> weight = W0.template cast<double>();
-  if constexpr (pre) {
-    return {plus.B, plus.A * weight};
-  } else {
-    return {weight * plus.B, plus.A};
-  }
+  return to_additive<Side>(plus_factors(f), W0);
 }
 
 /// The LoRMA+ factors (scale 1) nearest to W0 + B A, and what they miss. Cost: that of
