@@ -14,7 +14,7 @@
 
 #include "lorma/core/error.hpp"
 
-/// With LORMA_COMPILED_IO, functions that read and write files are linked from src/io.cpp, and
+/// With LORMA_COMPILED_IO, functions that read and write files are linked from src/io/io.cpp, and
 /// nobody else compiles JSON and regular expressions.
 #ifndef LORMA_COMPILED_IO
 #define LORMA_IO_FUNCTION inline
