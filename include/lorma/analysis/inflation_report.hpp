@@ -39,7 +39,8 @@ std::vector<InflationLine> inflation_report(const Factors<S>& f) {
     const auto n = static_cast<double>(f.dim());
     InflationLine line;
     line.inflation = Inflation::name;
-    line.rank = detail::count_above(sigma, n * detail::epsilon_of<S>() * detail::largest(sigma));
+    line.rank = detail::count_above(
+        sigma, detail::relative_tolerance<S>(f.dim(), f.dim()) * detail::largest(sigma));
     line.effective_rank = detail::effective_rank_of(sigma);
     line.stable_rank = detail::stable_rank_of(sigma);
     line.condition = detail::condition_of(sigma);
