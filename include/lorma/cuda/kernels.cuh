@@ -28,6 +28,26 @@ cudaError_t lorma_cuda_copy(cudaStream_t stream, double scale, LormaCudaMatrix f
   });
 }
 
+cudaError_t lorma_cuda_add(cudaStream_t stream, double scale, LormaCudaMatrix from,
+                           LormaCudaMatrix to) {
+  using namespace lorma_cuda_kernels;
+  return with_type(from, [&](auto in) {
+    return with_type(to, [&](auto out) {
+      using T = typename decltype(in)::Element;
+      using U = typename decltype(out)::Element;
+      using C = typename Compute<U>::type;
+      if constexpr (std::is_same<T, U>::value || std::is_same<T, C>::value) {
+        const bool columns = out.row_stride == 1;
+        const Add<T, U> add{static_cast<C>(scale), columns ? in : in.transposed(),
+                            columns ? out : out.transposed()};
+        return run(stream, add.to.box(), add);
+      } else {
+        return cudaErrorInvalidValue;
+      }
+    });
+  });
+}
+
 cudaError_t lorma_cuda_fill(cudaStream_t stream, LormaCudaMatrix x, double value) {
   using namespace lorma_cuda_kernels;
   return with_type(x, [&](auto out) {
@@ -36,11 +56,12 @@ cudaError_t lorma_cuda_fill(cudaStream_t stream, LormaCudaMatrix x, double value
   });
 }
 
-cudaError_t lorma_cuda_add_identity(cudaStream_t stream, LormaCudaMatrix x) {
+cudaError_t lorma_cuda_add_identity(cudaStream_t stream, LormaCudaMatrix x, double value) {
   using namespace lorma_cuda_kernels;
   return with_type(x, [&](auto out) {
+    using T = typename decltype(out)::Element;
     return run(stream, {x.rows < x.cols ? x.rows : x.cols, 1, 1},
-               AddIdentity<typename decltype(out)::Element>{out});
+               AddIdentity<T>{out, static_cast<typename Compute<T>::type>(value)});
   });
 }
 

@@ -19,20 +19,6 @@
 
 namespace lorma::inline LORMA_ABI {
 
-namespace detail {
-
-/// View of what Backend::on_host gave: a view already, or a matrix that was downloaded.
-template <typename T>
-MatrixView<const T> host_view(const MatrixView<const T>& view) {
-  return view;
-}
-template <typename S>
-MatrixView<const S> host_view(const Matrix<S>& m) {
-  return view_of(m);
-}
-
-}  // namespace detail
-
 /// By factorization. Out may be the input itself.
 template <typename Inflation, typename S>
 class Inverse {
@@ -139,7 +125,7 @@ class DeviceInverse {
       : f_(f) {
     const auto B = Backend::on_host(workspace, f.B);
     const auto A = Backend::on_host(workspace, f.A);
-    const Factors<S> host{detail::host_view(B), detail::host_view(A), f.scale};
+    const Factors<S> host{B.view(), A.view(), f.scale};
     if constexpr (by_structure) {
       const IdentityCore core = identity_core(host);
       condition_ = core.condition();
