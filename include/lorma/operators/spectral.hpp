@@ -33,7 +33,6 @@ class Operator<Spectral, Inflation, Backend, S> {
 /// For every inflation that turns rows, on every backend in memory of the process.
 template <TurnsRows Inflation, OnHost Backend, typename S>
 class Operator<Spectral, Inflation, Backend, S> {
-  using V = detail::Lanes<S>;
   using C = detail::ComplexLanes<S>;
   using Plan = detail::EnginePlan<S>;
   template <typename T>
@@ -69,8 +68,8 @@ class Operator<Spectral, Inflation, Backend, S> {
       const Signal<const S> row{a.data, zeros_};
       C* to = spectrum_A_ + q * size_;
       detail::to_spectrum(
-          *plan_, [row](Index i) { return row.get(i); },
-          [to, scale](Index k, const C& x) { to[k] = detail::scaled(x, scale); }, scratch);
+          *plan_, row, [to, scale](Index k, const C& x) { to[k] = detail::scaled(x, scale); },
+          scratch);
     }
   }
 
@@ -173,9 +172,8 @@ class Operator<Spectral, Inflation, Backend, S> {
       std::fill_n(h.re, N_, S(0));
       std::fill_n(h.im, N_, S(0));
       for (Index q = 0; q < r_; ++q) {
-        const S* b = B_.data + q * N_;
         correlate(q, scratch.spectrum, scratch.scratch,
-                  [h, b](Index i, const C& u) { h.set(i, add_product(h.get(i), u, b, i)); });
+                  detail::AddWeighted<S>{h, B_.data + q * N_});
       }
       if (N_ != n_) copy_out(h, result, c);
     }
@@ -210,20 +208,11 @@ class Operator<Spectral, Inflation, Backend, S> {
                            sum[k] = first ? term : sum[k] + term;
                            to_A[k] = to_A[k] + detail::multiply_conjugate(y[k], x);
                          });
-        correlate(q, scratch.spectrum, scratch.scratch, [to_B, g](Index i, const C& u) {
-          const C x = g.get(i);
-          detail::store_lanes<S>(to_B + W * i,
-                                 detail::load_lanes<S>(to_B + W * i) + (x.re * u.re + x.im * u.im));
-        });
+        correlate(q, scratch.spectrum, scratch.scratch, detail::AddProduct<S>{to_B, g});
       }
       if (wants_input) fold_inverse(sum, result, c, scratch);
     }
     if (wants_input) Scratch::write(result, dY);
-  }
-
-  static C add_product(const C& h, const C& u, const S* b, Index i) {
-    const V factor = detail::load_lanes<S>(b + W * i);
-    return {h.re + factor * u.re, h.im + factor * u.im};
   }
 
   /// Columns c and c + 1 of X where they lie; the second may be missing.
@@ -253,33 +242,29 @@ class Operator<Spectral, Inflation, Backend, S> {
 
   void transform(const Signal<const S>& y, C* spectrum, C* scratch) const {
     detail::to_spectrum(
-        *plan_, [y](Index i) { return y.get(i); },
-        [spectrum](Index k, const C& x) { spectrum[k] = x; }, scratch);
+        *plan_, y, [spectrum](Index k, const C& x) { spectrum[k] = x; }, scratch);
   }
 
   /// Spectrum of B_q . g.
   template <typename Store>
   void transform_scaled(Index q, const Signal<const S>& g, C* scratch, const Store& store) const {
-    const S* b = B_.data + q * N_;
-    detail::to_spectrum(
-        *plan_, [g, b](Index i) { return add_product(C{}, g.get(i), b, i); }, store, scratch);
+    detail::to_spectrum(*plan_, detail::Weighted<S>{g, B_.data + q * N_}, store, scratch);
   }
 
   /// u = s C(A_q) y from the spectrum of y.
-  template <typename Store>
-  void correlate(Index q, const C* spectrum, C* scratch, const Store& store) const {
+  template <typename Target>
+  void correlate(Index q, const C* spectrum, C* scratch, const Target& to) const {
     const C* a = spectrum_A_ + q * size_;
     detail::from_spectrum(
         *plan_, [spectrum, a](Index k) { return detail::multiply_conjugate(spectrum[k], a[k]); },
-        store, scratch);
+        to, scratch);
   }
 
   /// Back from the spectrum of the sum of convolutions, into columns c and c + 1.
   void fold_inverse(const C* sum, const MatrixView<S>& out, Index c, const Scratch& scratch) const {
     const Signal<S> h = N_ == n_ ? columns(out, c, scratch.second) : scratch.second;
     detail::from_spectrum(
-        *plan_, [sum](Index k) { return sum[k]; }, [h](Index i, const C& x) { h.set(i, x); },
-        scratch.scratch);
+        *plan_, [sum](Index k) { return sum[k]; }, h, scratch.scratch);
     if (N_ == n_) return;
     detail::fold(h.re, N_, n_, out.data + c * out.ld);
     if (c + 1 < out.cols) detail::fold(h.im, N_, n_, out.data + (c + 1) * out.ld);
@@ -306,7 +291,7 @@ class Operator<Spectral, Inflation, Backend, S> {
           [from = reinterpret_cast<const C*>(sums) + q * size_, scale](Index k) {
             return detail::scaled(from[k], scale);
           },
-          [x](Index i, const C& value) { x.set(i, value); }, scratch);
+          x, scratch);
       write(as_const(row.block(0, 0, n_, 1)), dA.row_range(q, 1).transposed());
     }
   }
