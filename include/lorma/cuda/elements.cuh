@@ -114,6 +114,16 @@ struct Add {
   }
 };
 
+template <typename T, typename U>
+cudaError_t add_elements(cudaStream_t stream, double scale, Elements<T> from, Elements<U> to) {
+  using C = typename Compute<U>::type;
+  if constexpr (std::is_same<T, U>::value || std::is_same<T, C>::value) {
+    return run(stream, to.box(), Add<T, U>{static_cast<C>(scale), from, to});
+  } else {
+    return cudaErrorInvalidValue;
+  }
+}
+
 template <typename T>
 struct Fill {
   Elements<T> x;

@@ -33,17 +33,9 @@ cudaError_t lorma_cuda_add(cudaStream_t stream, double scale, LormaCudaMatrix fr
   using namespace lorma_cuda_kernels;
   return with_type(from, [&](auto in) {
     return with_type(to, [&](auto out) {
-      using T = typename decltype(in)::Element;
-      using U = typename decltype(out)::Element;
-      using C = typename Compute<U>::type;
-      if constexpr (std::is_same<T, U>::value || std::is_same<T, C>::value) {
-        const bool columns = out.row_stride == 1;
-        const Add<T, U> add{static_cast<C>(scale), columns ? in : in.transposed(),
-                            columns ? out : out.transposed()};
-        return run(stream, add.to.box(), add);
-      } else {
-        return cudaErrorInvalidValue;
-      }
+      const bool columns = out.row_stride == 1;
+      return add_elements(stream, scale, columns ? in : in.transposed(),
+                          columns ? out : out.transposed());
     });
   });
 }
