@@ -148,6 +148,69 @@ TEST_CASE("dX may be left out, and dA, dB stay the same") {
   }
 }
 
+TEST_CASE_TEMPLATE("gradients are added to what is there, or left out", A, Adapter<double>,
+                   Adapter<double, Identity, Auto, Post>, Adapter<double, Identity, WeightFirst<>>,
+                   Adapter<double, CyclicPermutation, ActivationFirst<Spectral>>,
+                   Adapter<double, CyclicPermutation, ActivationFirst<Spectral>, Post>,
+                   Adapter<double, CyclicPermutation, WeightFirst<Dense>, Post>) {
+  const auto a = random_adapter<A>(6, 2);
+  const Matrix<double> W0 = random_matrix<double>(6, 6, 3);
+  const Matrix<double> G = random_matrix<double>(6, 4, 5);
+  Tape<A> tape;
+  a.forward(W0, random_matrix<double>(6, 4, 4), tape);
+  const auto g = a.backward(W0, G, tape);
+  const Matrix<double> X0 = random_matrix<double>(6, 4, 6);
+  const Matrix<double> A0 = random_matrix<double>(2, 6, 7);
+  const Matrix<double> B0 = random_matrix<double>(6, 2, 8);
+  for (int wanted = 0; wanted < 8; ++wanted) {
+    Matrix<double> dX = X0, dA = A0, dB = B0;
+    const auto into = [&](bool add) {
+      const auto with_dX = [&](auto&& x) {
+        const auto with_dA = [&](auto&& y) {
+          if ((wanted & 4) != 0) {
+            a.backward_into(x, y, dB, W0, G, tape, add);
+          } else {
+            a.backward_into(x, y, nullptr, W0, G, tape, add);
+          }
+        };
+        (wanted & 2) != 0 ? with_dA(dA) : with_dA(nullptr);
+      };
+      (wanted & 1) != 0 ? with_dX(dX) : with_dX(nullptr);
+    };
+    const double unit = 64.0 * eps<double> * (1.0 + norm(g.dX) + norm(g.dA) + norm(g.dB)) *
+                        (1.0 + norm(a.A()) * norm(a.B()));
+    into(lorma::accumulate);
+    CHECK(distance(dX, (wanted & 1) != 0 ? Matrix<double>(X0 + g.dX) : X0) <= unit);
+    CHECK(distance(dA, (wanted & 2) != 0 ? Matrix<double>(A0 + g.dA) : A0) <= unit);
+    CHECK(distance(dB, (wanted & 4) != 0 ? Matrix<double>(B0 + g.dB) : B0) <= unit);
+    into(false);
+    CHECK(distance(dX, (wanted & 1) != 0 ? g.dX : X0) <= unit);
+    CHECK(distance(dA, (wanted & 2) != 0 ? g.dA : A0) <= unit);
+    CHECK(distance(dB, (wanted & 4) != 0 ? g.dB : B0) <= unit);
+  }
+}
+
+TEST_CASE("outputs that share memory with W0, factors, dH or each other are refused") {
+  auto a = random_adapter<Adapter<double>>(6, 2);
+  Matrix<double> W0 = random_matrix<double>(6, 6, 3);
+  const Matrix<double> X = random_matrix<double>(6, 2, 4);
+  Matrix<double> G = random_matrix<double>(6, 6, 5);
+  Workspace workspace;
+  CHECK_THROWS_AS(a.forward_into(W0.leftCols(2), W0, X, workspace), ShapeError);
+  CHECK_THROWS_AS(a.forward_into(a.B(), W0, X, workspace), ShapeError);
+  const Matrix<double> before = G;
+  Tape<double> tape;
+  const Matrix<double> many = random_matrix<double>(6, 6, 6);
+  a.forward(W0, many, tape);
+  Matrix<double> dA(2, 6), dB(6, 2), dX(6, 6);
+  CHECK_THROWS_AS(a.backward_into(G, dA, dB, W0, G, tape), ShapeError);
+  CHECK_THROWS_AS(a.backward_into(dX, a.A(), dB, W0, G, tape), ShapeError);
+  CHECK_THROWS_AS(a.backward_into(dX, dA, dX.leftCols(2), W0, G, tape), ShapeError);
+  CHECK_THROWS_AS(a.backward_into(dX, dX.topRows(2), dB, W0, G, tape), ShapeError);
+  CHECK_THROWS_AS(a.backward_into(W0, dA, dB, W0, G, tape), ShapeError);
+  CHECK(G == before);
+}
+
 TEST_CASE("a tape that borrows its input gives the same gradients") {
   const auto a = random_adapter<Adapter<double, CyclicPermutation, Auto, Post>>(6, 2);
   const Matrix<double> W0 = random_matrix<double>(9, 6, 3);
@@ -304,6 +367,52 @@ TEST_CASE("one const adapter serves several threads") {
   CHECK(wrong == std::vector<int>(4, 0));
 }
 
+TEST_CASE_TEMPLATE("vjp is the gradient of <G, P Y>", A, Adapter<double>,
+                   Adapter<double, None, ActivationFirst<Dense>>,
+                   Adapter<double, CyclicPermutation>,
+                   Adapter<double, CyclicPermutation, WeightFirst<>, Post>) {
+  // With W0 = I, Y is the input of a Pre layer.
+  const auto a = random_adapter<A>(16, 3);
+  const AdapterView<double, typename A::Inflation> layer(a.B(), a.A(), a.scale());
+  const Matrix<double> Y = random_matrix<double>(16, 5, 3);
+  const Matrix<double> G = random_matrix<double>(16, 5, 4);
+  const Matrix<double> W0 = Matrix<double>::Identity(16, 16);
+  Tape<double> tape;
+  layer.forward(W0, Y, tape);
+  const auto expected = layer.backward(W0, G, tape);
+  const auto g = a.vjp(Y, G);
+  const double unit = 1e-12 * norm(G) * (1.0 + norm(Y)) * (1.0 + norm(a.A())) * (1.0 + norm(a.B()));
+  CHECK(distance(g.dY, expected.dX) <= unit);
+  CHECK(distance(g.dA, expected.dA) <= unit);
+  CHECK(distance(g.dB, expected.dB) <= unit);
+  Matrix<double> dY = G, dB = g.dB;
+  Workspace workspace;
+  a.vjp_into(dY, nullptr, dB, Y, Matrix<double>(G), workspace, lorma::accumulate);
+  CHECK(distance(dY, G + g.dY) <= unit);
+  CHECK(distance(dB, 2 * g.dB) <= unit);
+  CHECK_THROWS_AS(a.vjp(Y, G.topRows(3)), ShapeError);
+}
+
+TEST_CASE("an AdapterView sees the factors of its owner, and copies what a BLAS cannot read") {
+  auto a = random_adapter<Adapter<double, CyclicPermutation>>(6, 2);
+  const AdapterView<double, CyclicPermutation> view(a);
+  CHECK(view.alpha() == a.alpha());
+  CHECK(view.parameters() == a.parameters());
+  a.A()(1, 2) += 1.0;
+  CHECK(view.inflated() == a.inflated());
+  std::vector<double> gaps(static_cast<std::size_t>(4 * 6 * 2));
+  using Any = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
+  Eigen::Map<Matrix<double>, 0, Any> B(gaps.data(), 6, 2, Any(24, 2));
+  B = a.B();
+  const AdapterView<double, CyclicPermutation> copied(B, a.A(), a.scale());
+  const AdapterView<double, CyclicPermutation> copy_of_it = copied;
+  B.setConstant(7.0);
+  CHECK(copy_of_it.inflated() == a.inflated());
+  const Matrix<float> narrow = a.B().cast<float>();
+  const AdapterView<double, CyclicPermutation> widened(narrow, a.A() * 1.0, a.scale());
+  CHECK(distance(widened.inflated(), a.inflated()) <= 1e-6 * norm(a.inflated()));
+}
+
 TEST_CASE("apply and apply_adjoint are the action of P alone") {
   const auto a = random_adapter<Adapter<double, CyclicPermutation>>(43, 3);
   const Matrix<double> Y = random_matrix<double>(43, 5, 3);
@@ -311,6 +420,15 @@ TEST_CASE("apply and apply_adjoint are the action of P alone") {
   CHECK(distance(a.apply(Y), P * Y) <= 1e-13 * norm(P) * norm(Y));
   CHECK(distance(a.apply_adjoint(Y), P.transpose() * Y) <= 1e-13 * norm(P) * norm(Y));
   CHECK_THROWS_AS(a.apply(Y.topRows(3)), ShapeError);
+  Workspace workspace;
+  Matrix<double> in_place = Y;
+  a.apply_into(in_place, in_place, workspace);
+  CHECK(in_place == a.apply(Y));
+  in_place = Y;
+  a.apply_adjoint_into(in_place, in_place, workspace);
+  CHECK(in_place == a.apply_adjoint(Y));
+  Matrix<double> square = random_matrix<double>(43, 43, 4);
+  CHECK_THROWS_AS(a.apply_into(square, square.transpose(), workspace), ShapeError);
 }
 
 TEST_CASE("explain marks one legal route") {

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <lorma/adapter/adapted.hpp>
 #include <lorma/adapter/composition.hpp>
 
 #include "../support/random_matrices.hpp"

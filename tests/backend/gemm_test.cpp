@@ -251,7 +251,7 @@ TEST_CASE_TEMPLATE("fill, add_identity, is_finite", T, float, double) {
     Framed<T> x(6, 6, order, 2, std::numeric_limits<T>::infinity());
     EigenCpu::fill(workspace, T(2), x.view);
     CHECK(EigenCpu::is_finite(workspace, as_const(x.view)));  // what is beside it does not count
-    EigenCpu::add_identity(workspace, x.view);
+    EigenCpu::add_identity(workspace, T(1), x.view);
     CHECK(x.view(3, 3) == T(3));
     CHECK(x.view(3, 2) == T(2));
     for (const T bad : {std::numeric_limits<T>::infinity(), -std::numeric_limits<T>::infinity(),

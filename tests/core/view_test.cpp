@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// MatrixView: addresses, blocks, transposes; Eigen expressions as views; overlap of two views.
+// MatrixView: addresses, blocks, transposes; Eigen expressions as views.
 
 #include <doctest/doctest.h>
 
-#include <lorma/backend/eigen_view.hpp>
-#include <lorma/primitives/overlap.hpp>
+#include <lorma/core/eigen_view.hpp>
 #include <numeric>
-#include <vector>
 
 using lorma::Index;
 using lorma::MatrixView;
 using lorma::StorageOrder;
-using lorma::detail::may_overlap;
 
 namespace {
 
@@ -25,20 +22,6 @@ bool shows(const MatrixView<const typename Derived::Scalar>& view,
     }
   }
   return true;
-}
-
-/// By definition: some element of one lies in a byte of the other.
-bool truly_overlap(const MatrixView<float>& a, const MatrixView<float>& b) {
-  for (Index ai = 0; ai < a.rows; ++ai) {
-    for (Index aj = 0; aj < a.cols; ++aj) {
-      for (Index bi = 0; bi < b.rows; ++bi) {
-        for (Index bj = 0; bj < b.cols; ++bj) {
-          if (&a(ai, aj) == &b(bi, bj)) return true;
-        }
-      }
-    }
-  }
-  return false;
 }
 
 }  // namespace
@@ -83,16 +66,10 @@ TEST_CASE("whatever has elements in memory is viewed where it lies") {
                                                                      Eigen::InnerStride<>(3));
   CHECK(shows(lorma::view_of(strided), strided));
 
-  // Two strides that are not 1: no view, but an operand is copied.
+  // Two strides that are not 1: no view.
   Eigen::Map<Eigen::MatrixXf, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> gaps(
       m.data(), 3, 2, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(12, 2));
   CHECK_THROWS_AS(lorma::view_of(gaps), lorma::ShapeError);
-  CHECK_THROWS_AS(lorma::detail::output_view("f", gaps), lorma::ShapeError);
-  const lorma::detail::Operand<decltype(gaps)> operand(gaps);
-  CHECK(operand.view()(2, 1) == gaps(2, 1));
-  const auto sum = m + m;
-  const lorma::detail::Operand<std::remove_const_t<decltype(sum)>> evaluated(sum);
-  CHECK(evaluated.view()(5, 4) == 2 * m(5, 4));
 
   // One element, one line and nothing at all.
   const Eigen::MatrixXf none(0, 3);
@@ -100,32 +77,4 @@ TEST_CASE("whatever has elements in memory is viewed where it lies") {
   CHECK(lorma::view_of(none).ld >= 1);
   const Eigen::MatrixXf one = Eigen::MatrixXf::Constant(1, 1, 4.0F);
   CHECK(lorma::view_of(one)(0, 0) == 4.0F);
-}
-
-TEST_CASE("overlap is never missed, and blocks of one parent that share nothing are told apart") {
-  std::vector<float> memory(200);
-  std::vector<MatrixView<float>> views;
-  for (const Index offset : {0, 3, 10, 23, 30, 64}) {
-    for (const auto& sizes :
-         {std::array<Index, 3>{3, 4, 10}, {7, 2, 10}, {1, 5, 10}, {4, 1, 10}, {3, 3, 3}}) {
-      const Index rows = std::get<0>(sizes);
-      const Index cols = std::get<1>(sizes);
-      const Index ld = std::get<2>(sizes);
-      for (const auto order : {StorageOrder::ColMajor, StorageOrder::RowMajor}) {
-        const bool col = order == StorageOrder::ColMajor;
-        views.emplace_back(memory.data() + offset, col ? rows : cols, col ? cols : rows, ld, order);
-      }
-    }
-  }
-  for (const auto& a : views) {
-    for (const auto& b : views) {
-      const bool truth = truly_overlap(a, b);
-      if (truth) CHECK(may_overlap(a, b));
-      // Exact for blocks of one parent.
-      if (a.order == b.order && a.ld == b.ld && a.ld == 10 && !truth)
-        CHECK_FALSE(may_overlap(a, b));
-    }
-  }
-  CHECK_FALSE(may_overlap(views[0], MatrixView<float>()));
-  CHECK_FALSE(may_overlap(views[0], views[0].block(0, 0, 0, 2)));
 }

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <lorma/backend/eigen_cpu.hpp>
+#include <lorma/inflation/cyclic_permutation.hpp>
 #include <lorma/inflation/identity.hpp>
 #include <lorma/inflation/none.hpp>
 #include <lorma/operators/dense.hpp>
@@ -80,7 +82,7 @@ void check_operator(Index n, Index r, Index b) {
     Matrix<S> dY = Matrix<S>::Constant(n, b, nan);
     Matrix<S> dA = Matrix<S>::Constant(r, n, nan);
     Matrix<S> dB = Matrix<S>::Constant(n, r, nan);
-    op.vjp(workspace, view_of(G), view_of(Y), keep, view_of(dY), view_of(dA), view_of(dB));
+    op.vjp(workspace, view_of(G), view_of(Y), keep, view_of(dY), view_of(dA), view_of(dB), false);
     CHECK(distance(dY, P.transpose() * G) <= unit * size * norm(G));
     CHECK(distance(dA, scale * B.transpose() * dM) <= unit * norm(B) * norm(G) * norm(Y));
     CHECK(distance(dB, scale * dM * A.transpose()) <= unit * norm(A) * norm(G) * norm(Y));
@@ -89,15 +91,29 @@ void check_operator(Index n, Index r, Index b) {
     Matrix<S> again_A = Matrix<S>::Constant(r, n, nan);
     Matrix<S> again_B = Matrix<S>::Constant(n, r, nan);
     op.vjp(workspace, view_of(G), view_of(Y), keep, MatrixView<S>(), view_of(again_A),
-           view_of(again_B));
+           view_of(again_B), false);
     CHECK(again_A == dA);
     CHECK(again_B == dB);
     Matrix<S> in_place = G;
     op.vjp(workspace, view_of(std::as_const(in_place)), view_of(Y), keep, view_of(in_place),
-           view_of(again_A), view_of(again_B));
+           view_of(again_A), view_of(again_B), false);
     CHECK(distance(in_place, dY) <= unit * size * norm(G));
     CHECK(again_A == dA);
     CHECK(again_B == dB);
+
+    // Each alone, and added to what is there.
+    again_A.setConstant(nan);
+    op.vjp(workspace, view_of(G), view_of(Y), keep, {}, view_of(again_A), {}, false);
+    CHECK(again_A == dA);
+    again_B.setConstant(nan);
+    op.vjp(workspace, view_of(G), view_of(Y), keep, {}, {}, view_of(again_B), false);
+    CHECK(again_B == dB);
+    Matrix<S> again_Y = Matrix<S>::Constant(n, b, nan);
+    op.vjp(workspace, view_of(G), view_of(Y), keep, view_of(again_Y), {}, {}, false);
+    CHECK(distance(again_Y, dY) <= unit * size * norm(G));
+    op.vjp(workspace, view_of(G), view_of(Y), keep, {}, view_of(again_A), view_of(again_B), true);
+    CHECK(distance(again_A, 2 * dA) <= unit * norm(B) * norm(G) * norm(Y));
+    CHECK(distance(again_B, 2 * dB) <= unit * norm(A) * norm(G) * norm(Y));
   }
   Matrix<S> out = Matrix<S>::Constant(n, b, nan);
   op.apply_adjoint(workspace, view_of(G), view_of(out));

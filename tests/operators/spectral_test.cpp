@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <lorma/backend/eigen_cpu.hpp>
+#include <lorma/inflation/cyclic_permutation.hpp>
 #include <lorma/operators/dense.hpp>
 #include <lorma/operators/spectral.hpp>
 #include <vector>
@@ -76,7 +78,7 @@ TEST_CASE_TEMPLATE("Spectral is the definition: apply, adjoint, gradients", S, f
         for (const bool use_kept : {false, true}) {
           Matrix<S> dY(n, b), dA(r, n), dB(n, r);
           op.vjp(workspace, view_of(std::as_const(G)), view_of(std::as_const(Y)),
-                 use_kept ? kept.data() : nullptr, view_of(dY), view_of(dA), view_of(dB));
+                 use_kept ? kept.data() : nullptr, view_of(dY), view_of(dA), view_of(dB), false);
           const double bound = unit * 0.5 * norm(G) * norm(Y) * 4.0;
           CHECK(distance(dY, P.transpose() * G.template cast<double>()) <= unit * size * norm(G));
           CHECK(distance(dA, 0.5 * Bd.transpose() * D) <= bound * norm(B));

@@ -4,10 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <lorma/inflation/cyclic_permutation.hpp>
-#include <lorma/inflation/none.hpp>
-#include <lorma/primitives/forward.hpp>
-#include <lorma/primitives/unmerge.hpp>
+#include <lorma/adapter/adapter.hpp>
 
 #include "../support/random_matrices.hpp"
 
@@ -36,16 +33,17 @@ TEST_CASE("what unmerge loses grows with the condition number and not faster") {
     const IllConditioned f(t);
     Workspace workspace;
     Matrix<double> W = W0;
-    merge_in_place<Identity>(factors(f.B, f.A, 1.0), W, workspace);
-    unmerge_in_place<Identity>(factors(f.B, f.A, 1.0), W, workspace);
+    const AdapterView<double> a(f.B, f.A, 1.0);
+    a.merge_in_place(W, workspace);
+    a.unmerge_in_place(W, workspace);
     const double condition = (2.0 + t) * (2.0 + t);
     CHECK(distance(W, W0) <= 8.0 * double(n) * eps<double> * condition * norm(W0));
   }
   const IllConditioned hopeless(1e9);
   Workspace workspace;
   Matrix<double> W = W0;
-  CHECK_THROWS_AS((unmerge_in_place<Identity>(factors(hopeless.B, hopeless.A, 1.0), W, workspace)),
-                  RankDeficient);
+  const AdapterView<double> a(hopeless.B, hopeless.A, 1.0);
+  CHECK_THROWS_AS(a.unmerge_in_place(W, workspace), RankDeficient);
   CHECK(W == W0);
 }
 
@@ -57,8 +55,9 @@ TEST_CASE("factors scaled against each other do not disturb unmerge") {
   A.row(0) *= 1e-12;
   Workspace workspace;
   Matrix<double> W = W0;
-  merge_in_place<Identity>(factors(B, A, 0.1), W, workspace);
-  unmerge_in_place<Identity>(factors(B, A, 0.1), W, workspace);
+  const AdapterView<double> a(B, A, 0.1);
+  a.merge_in_place(W, workspace);
+  a.unmerge_in_place(W, workspace);
   CHECK(distance(W, W0) <= 1e-12 * norm(W0));
 }
 
@@ -75,9 +74,10 @@ TEST_CASE_TEMPLATE("a hundred merges and unmerges stay within a hundred rounding
   }
   Workspace workspace;
   Matrix<float> W = W0;
+  const AdapterView<float, I> a(B, A, 1.0F);
   for (int cycle = 0; cycle < 100; ++cycle) {
-    merge_in_place<I>(factors(B, A, 1.0F), W, workspace);
-    unmerge_in_place<I>(factors(B, A, 1.0F), W, workspace);
+    a.merge_in_place(W, workspace);
+    a.unmerge_in_place(W, workspace);
   }
   CHECK(distance(W, W0) <= 100.0 * 4.0 * eps<float> * norm(W0) * 4.0);
 }
@@ -88,8 +88,9 @@ TEST_CASE("merge may write another storage type than it reads, rounding once") {
   const Matrix<float> A = random_matrix<float>(2, n, 3);
   Workspace workspace;
   Eigen::Matrix<Eigen::bfloat16, Eigen::Dynamic, Eigen::Dynamic> rounded(n, k);
-  merge_into<Identity>(rounded, factors(B, A, 1.0F), W0, workspace);
-  const Matrix<float> merged = merge<Identity>(factors(B, A, 1.0F), W0);
+  const AdapterView<float> a(B, A, 1.0F);
+  a.merge_into(rounded, W0, workspace);
+  const Matrix<float> merged = a.merge(W0);
   CHECK(distance(rounded, merged) <= 0.5 * 0x1p-7 * norm(merged) * 1.01);
 }
 
@@ -100,10 +101,10 @@ TEST_CASE("merge into a block leaves its surroundings") {
   Matrix<double> parent = Matrix<double>::Constant(n + 2, k + 2, 5.0);
   parent.block(1, 1, n, k) = W0;
   Workspace workspace;
-  merge_in_place<CyclicPermutation, Auto, Post>(factors(B, A, 1.0), parent.block(1, 1, n, k),
-                                                workspace);
-  const Matrix<double> expected =
-      merge<CyclicPermutation, ActivationFirst<Dense>, Post>(factors(B, A, 1.0), W0);
+  const AdapterView<double, CyclicPermutation, Auto, Post> a(B, A, 1.0);
+  a.merge_in_place(parent.block(1, 1, n, k), workspace);
+  const AdapterView<double, CyclicPermutation, ActivationFirst<Dense>, Post> dense(B, A, 1.0);
+  const Matrix<double> expected = dense.merge(W0);
   CHECK(distance(parent.block(1, 1, n, k), expected) <= 1e-12 * norm(expected));
   parent.block(1, 1, n, k).setConstant(5.0);
   CHECK((parent.array() == 5.0).all());
@@ -115,8 +116,38 @@ TEST_CASE("wrong shapes are refused and nothing is written") {
   Matrix<double> W = random_matrix<double>(k, n, 1);
   const Matrix<double> before = W;
   Workspace workspace;
-  CHECK_THROWS_AS((merge_in_place<Identity>(factors(B, A, 1.0), W, workspace)), ShapeError);
-  CHECK_THROWS_AS((unmerge_in_place<Identity>(factors(B, A, 1.0), W, workspace)), ShapeError);
-  CHECK_THROWS_AS((merge_in_place<Identity>(factors(B, B, 1.0), W, workspace)), ShapeError);
+  const AdapterView<double> a(B, A, 1.0);
+  CHECK_THROWS_AS(a.merge_in_place(W, workspace), ShapeError);
+  CHECK_THROWS_AS(a.unmerge_in_place(W, workspace), ShapeError);
+  CHECK_THROWS_AS(AdapterView<double>(B, B, 1.0), ShapeError);
   CHECK(W == before);
+}
+
+TEST_CASE_TEMPLATE("a merge into memory of W0 that is not W0 itself is refused", A,
+                   AdapterView<double>, AdapterView<double, CyclicPermutation>,
+                   AdapterView<double, CyclicPermutation, ActivationFirst<Dense>>) {
+  const Matrix<double> B = random_matrix<double>(n, 2, 2);
+  const Matrix<double> A_ = random_matrix<double>(2, n, 3);
+  const A a(B, A_, 1.0);
+  Workspace workspace;
+  Matrix<double> memory = random_matrix<double>(n, n + 3, 1);
+  const Matrix<double> before = memory;
+  const auto square = [&](Index j) { return memory.middleCols(j, n); };
+  CHECK_THROWS_AS(a.merge_into(square(1), square(0), workspace), ShapeError);
+  CHECK_THROWS_AS(a.merge_into(square(0), square(3), workspace), ShapeError);
+  CHECK_THROWS_AS(a.merge_into(square(0), square(0).transpose(), workspace), ShapeError);
+  CHECK_THROWS_AS(a.merge_into(square(0).transpose(), square(0), workspace), ShapeError);
+  const Eigen::Map<const Matrix<double>> shifted(memory.data() + 1, n, n);
+  CHECK_THROWS_AS(a.merge_into(square(0), shifted, workspace), ShapeError);
+  const Eigen::Map<const Matrix<double>, 0, Eigen::OuterStride<>> wider(
+      memory.data(), n, n, Eigen::OuterStride<>(n + 1));
+  CHECK_THROWS_AS(a.merge_into(square(0), wider, workspace), ShapeError);
+  CHECK(memory == before);
+  a.merge_into(square(0), square(0), workspace);  // in place
+  CHECK(square(0) == a.merge(Matrix<double>(before.leftCols(n))));
+  // A weight that holds one of the factors.
+  Matrix<double> own = random_matrix<double>(n, n, 4);
+  const A over_itself(own.leftCols(2), A_, 1.0);
+  CHECK_THROWS_AS(over_itself.merge_in_place(own), ShapeError);
+  CHECK_THROWS_AS(over_itself.unmerge_in_place(own), ShapeError);
 }

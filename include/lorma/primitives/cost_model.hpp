@@ -70,8 +70,9 @@ std::vector<RouteEstimate> estimate(RouteList<Routes...>, const CallSizes& call,
   std::vector<RouteEstimate> result;
   const auto add = [&]<typename Route>(Route) {
     const Work work = route_work<Route, Inflation, Side, Backend, S>(call, task);
-    result.push_back({std::string(Route::place) + "<" + std::string(Route::Evaluation::name) + ">",
-                      work, rates.seconds(work), false});
+    std::string name(Route::place);
+    name.append("<").append(Route::Evaluation::name).append(">");
+    result.push_back({std::move(name), work, rates.seconds(work), false});
   };
   (add(Routes{}), ...);
   return result;
