@@ -8,8 +8,7 @@
 #include <benchmark/benchmark.h>
 
 #include <iostream>
-#include <lorma/backend/cublas.hpp>
-#include <lorma/lorma.hpp>
+#include <lorma/cublas.hpp>
 #include <optional>
 #include <random>
 #include <string>

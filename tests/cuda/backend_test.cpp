@@ -189,20 +189,19 @@ TEST_CASE("a refusal names what every operand was") {
   CHECK(says("got W0 of", [&] { adapter.forward_into(H, W0_two, X, workspace); }));
   CHECK(says("got X of", [&] { adapter.forward_into(H, W0, X_two, workspace); }));
   CHECK(says("got H of", [&] { adapter.forward_into(H_two, W0, X, workspace); }));
-  CHECK(says("the factors of", [&] { elsewhere.forward_into(H, W0, X, workspace); }));
-  CHECK(says("the factors of", [&] { adapter.forward_into(H, W0, X, workspace_two); }));
-  CHECK(says("the factors of", [&] { adapter.forward_into(H, W0, X, tape_two); }));
-  CHECK(says("the factors of", [&] { elsewhere.merge(W0); }));
+  CHECK(says("factor B of", [&] { elsewhere.forward_into(H, W0, X, workspace); }));
+  CHECK(says("factor B of", [&] { adapter.forward_into(H, W0, X, workspace_two); }));
+  CHECK(says("factor B of", [&] { adapter.forward_into(H, W0, X, tape_two); }));
+  CHECK(says("factor B of", [&] { elsewhere.merge(W0); }));
   auto W = W0;
-  CHECK(says("the factors of", [&] { elsewhere.merge_in_place(W, workspace); }));
+  CHECK(says("factor B of", [&] { elsewhere.merge_in_place(W, workspace); }));
   CHECK(says("the weight of", [&] { elsewhere.merge_in_place(W); }));
   CHECK(says("the weight of", [&] { elsewhere.unmerge_in_place(W); }));
-  CHECK(says("got Y of", [&] { elsewhere.apply(H); }));
-  CHECK(says("two", [&] { factors(adapter.B(), elsewhere.A(), 1.0F); }));
-  const std::vector<AdapterSlice<float>> slices{{elsewhere.factors(), 0, 2}};
-  CHECK(says("slice", [&] {
-    forward_mixed_into<CyclicPermutation, Pre, CuBlas>(H, W0, X, slices, workspace);
-  }));
+  CHECK(says("factor B of", [&] { elsewhere.apply(H); }));
+  using View = AdapterView<float, CyclicPermutation, ActivationFirst<Dense>, Pre, CuBlas>;
+  CHECK(says("got factor A of", [&] { View(adapter.B(), elsewhere.A(), 1.0F); }));
+  const std::vector<AdapterSlice<View>> slices{{elsewhere, 0, 2}};
+  CHECK(says("got factor B of", [&] { forward_mixed_into(H, W0, X, slices, workspace); }));
   CHECK(to_host(H) == zeros);
   CHECK(to_host(W) == to_host(W0));
 
@@ -210,7 +209,7 @@ TEST_CASE("a refusal names what every operand was") {
   Gradients<float, CuBlas> g;
   CHECK(says("got dH of", [&] { adapter.backward_into(g, W0, H_two, tape); }));
   CHECK(says("got W0 of", [&] { adapter.backward_into(g, W0_two, H, tape); }));
-  CHECK(says("the factors of", [&] { elsewhere.backward_into(g, W0, H, tape); }));
+  CHECK(says("factor B of", [&] { elsewhere.backward_into(g, W0, H, tape); }));
   auto dX_two = to_device(two, Matrix<float>::Zero(3, 2));
   DeviceMatrix<float> dA(one, 2, 4), dB(one, 4, 2);
   CHECK(says("got dX of", [&] { adapter.backward_into(dX_two, dA, dB, W0, H, tape); }));

@@ -114,8 +114,9 @@ TEST_CASE_TEMPLATE("a mixed batch is captured and replayed", S, float, Eigen::bf
   const auto X = to_device(context, random_matrix<double>(8, 8, 6).template cast<S>());
   DeviceMatrix<S> H(context, 8, 8);
   DeviceWorkspace workspace(context);
-  const std::vector<AdapterSlice<S>> slices{{one.factors(), 0, 4}, {two.factors(), 4, 4}};
-  const auto step = [&] { forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace); };
+  using View = AdapterView<S, Identity, Auto, Pre, CuBlas>;
+  const std::vector<AdapterSlice<View>> slices{{one, 0, 4}, {two, 4, 4}};
+  const auto step = [&] { forward_mixed_into(H, W0, X, slices, workspace); };
   step();
   step();
   const Matrix<S> expected = to_host(H);

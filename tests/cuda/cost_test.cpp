@@ -3,8 +3,7 @@
 
 #include <doctest/doctest.h>
 
-#include <lorma/backend/cublas.hpp>
-#include <lorma/lorma.hpp>
+#include <lorma/cublas.hpp>
 
 using namespace lorma;
 
@@ -12,7 +11,8 @@ namespace {
 
 template <typename S, typename Inflation>
 std::vector<RouteEstimate> routes(Index n, Index tokens, Task task, Index r = 8) {
-  return explain<Auto, Inflation, Pre, S, CuBlas>({.d = n, .k = n, .b = tokens, .r = r}, task);
+  return Adapter<S, Inflation, Auto, Pre, CuBlas>::explain({.d = n, .k = n, .b = tokens, .r = r},
+                                                           task);
 }
 template <typename S, typename Inflation>
 std::string taken(Index n, Index tokens, Task task, Index r = 8) {
@@ -22,41 +22,64 @@ std::string taken(Index n, Index tokens, Task task, Index r = 8) {
   return "none";
 }
 
-struct MyEvaluation {};
-/// An evaluation of a third party, known to the cost model alone.
-struct OneOfMine : CuBlas {
-  template <typename Evaluation>
-  struct EvaluationWork;
-};
+template <typename S, typename Inflation, typename Evaluation, typename Backend = CuBlas>
+Work work(Action action, Index n, Index r, Index b) {
+  return Operator<Evaluation, Inflation, Backend, S>::work(
+      action, static_cast<double>(n), static_cast<double>(r), static_cast<double>(b));
+}
+
+/// What one real transform of length n counts: rank 1 and one column take three.
+double one_transform(Index n) {
+  return work<float, CyclicPermutation, Spectral>(Action::apply, n, 1, 1).transform / 3;
+}
 
 }  // namespace
 
-template <>
-struct lorma::EvaluationWork<MyEvaluation> {};
-template <>
-struct OneOfMine::EvaluationWork<Dense> {};
-
-TEST_CASE("a backend's own count comes first, the general one fills in") {
-  CHECK(std::is_same_v<detail::WorkOf<EigenCpu, Dense>::type, EvaluationWork<Dense>>);
-  CHECK(std::is_same_v<detail::WorkOf<CuBlas, Dense>::type, detail::CublasWork<Dense>>);
-  CHECK(std::is_same_v<detail::WorkOf<CuBlas, MyEvaluation>::type, EvaluationWork<MyEvaluation>>);
-  CHECK(std::is_same_v<detail::WorkOf<OneOfMine, Dense>::type, OneOfMine::EvaluationWork<Dense>>);
-  CHECK(std::is_same_v<detail::WorkOf<OneOfMine, Spectral>::type, EvaluationWork<Spectral>>);
+TEST_CASE("flops are those of a CPU, what passes through memory is not") {
+  const auto check = [](auto evaluation, Action action) {
+    using E = decltype(evaluation);
+    const Work device = work<float, Identity, E>(action, 64, 2, 5);
+    const Work host = work<float, Identity, E, EigenCpu>(action, 64, 2, 5);
+    CHECK(device.product == host.product);
+    CHECK(device.thin == host.thin);
+    CHECK(device.bytes > host.bytes);
+    CHECK(device.starts == host.starts);
+  };
+  for (const Action action : {Action::apply, Action::vjp}) {
+    check(Factored{}, action);
+    check(Dense{}, action);
+  }
+  // A Y reads Y, the update reads and writes it; G is read for B^T G and dB, Y for dA, and dY is G
+  // copied and updated.
+  const double column = 64 * 5 * 4, square = 64 * 64 * 4;
+  CHECK(work<float, Identity, Factored>(Action::apply, 64, 2, 5).bytes == 3 * column);
+  CHECK(work<float, Identity, Factored>(Action::vjp, 64, 2, 5).bytes == 7 * column);
+  CHECK(work<float, Identity, Dense>(Action::apply, 64, 2, 5).bytes == 4 * square + 2 * column);
+  CHECK(work<float, Identity, Dense>(Action::vjp, 64, 2, 5).bytes == 10 * square + 4 * column);
+  CHECK(work<float, Identity, Factored>(Action::apply, 64, 2, 5).thin == 4.0 * 64 * 2 * 5);
+  CHECK(work<float, Identity, Factored>(Action::vjp, 64, 2, 5).starts == 5);
+  CHECK(work<float, Identity, Dense>(Action::vjp, 64, 2, 5).product == 4.0 * 64 * 64 * 5);
+  CHECK(work<float, Identity, Dense>(Action::vjp, 64, 2, 5).starts == 7);
 }
 
 TEST_CASE("Spectral counts the lengths and the traffic of cuFFT") {
-  using W = detail::CublasWork<Spectral>;
-  CHECK(W::one_transform(4096) == 2.5 * 4096 * 12);
-  CHECK(W::one_transform(1) == 2.5);
+  const auto apply = [](auto zero, Index r, Index b) {
+    return work<decltype(zero), CyclicPermutation, Spectral>(Action::apply, 64, r, b);
+  };
+  CHECK(one_transform(4096) == 2.5 * 4096 * 12);
+  CHECK(one_transform(1) == 2.5);
   // 1000 = 2^3 5^3 is a length of its own, 1009 is prime: two complex ones of 2048.
-  CHECK(W::one_transform(1000) < W::one_transform(1024));
-  CHECK(W::one_transform(1009) == 2 * 5.0 * 2048 * 11);
+  CHECK(one_transform(1000) < one_transform(1024));
+  CHECK(one_transform(1009) == 2 * 5.0 * 2048 * 11);
   // An odd column is no pair.
-  CHECK(W::apply(64, 2, 3, 4).transform == (3 * 3 + 2) * W::one_transform(64));
+  CHECK(apply(float{}, 2, 3).transform == (3 * 3 + 2) * one_transform(64));
   // Between the transforms numbers are float, in 16 bits too.
-  CHECK(W::apply(64, 8, 100, 2).bytes > 4 * 8 * 64 * 100 * 4);
-  CHECK(W::apply(64, 8, 100, 8).bytes == 2 * W::apply(64, 8, 100, 4).bytes);
-  CHECK(W::vjp(64, 8, 100, 4).bytes > 2 * W::apply(64, 8, 100, 4).bytes);
+  CHECK(apply(Eigen::half{}, 8, 100).bytes > 4 * 8 * 64 * 100 * 4);
+  CHECK(apply(double{}, 8, 100).bytes == 2 * apply(float{}, 8, 100).bytes);
+  const Work vjp = work<float, CyclicPermutation, Spectral>(Action::vjp, 64, 8, 100);
+  CHECK(vjp.bytes > 2 * apply(float{}, 8, 100).bytes);
+  CHECK(vjp.transform == 2 * apply(float{}, 8, 100).transform);
+  CHECK(vjp.starts == 18);
 }
 
 TEST_CASE("Auto on a GPU: no n x n matrix for few tokens, tensor cores for many in 16 bits") {

@@ -20,6 +20,8 @@ TEST_CASE_TEMPLATE("a mixed batch is each adapter on its own columns", Inflation
     using Side = decltype(side);
     const Index n = Side::dim(d, k);
     using Host = Adapter<double, Inflation, Auto, Side>;
+    using HostView = AdapterView<double, Inflation, Auto, Side>;
+    using DeviceAdapterView = AdapterView<double, Inflation, Auto, Side, CuBlas>;
     std::vector<Host> hosts{Host(n, 2, 1.0), Host(n, 3, 5.0), Host(n, 1, 2.0)};
     std::vector<Adapter<double, Inflation, Auto, Side, CuBlas>> devices;
     unsigned seed = 10;
@@ -31,32 +33,31 @@ TEST_CASE_TEMPLATE("a mixed batch is each adapter on its own columns", Inflation
     const std::vector<std::pair<Index, Index>> ranges{{0, 4}, {4, 0}, {6, 5}};
     const Matrix<double> W0 = random_matrix<double>(d, k, 1);
     const Matrix<double> X = random_matrix<double>(k, b, 2);
-    std::vector<AdapterSlice<double>> on_host, on_device;
+    std::vector<AdapterSlice<HostView>> on_host;
+    std::vector<AdapterSlice<DeviceAdapterView>> on_device;
     Matrix<double> expected = W0 * X;
     for (std::size_t i = 0; i < hosts.size(); ++i) {
       const auto [first, count] = ranges[i];
-      on_host.push_back({hosts[i].factors(), first, count});
-      on_device.push_back({devices[i].factors(), first, count});
+      on_host.push_back({hosts[i], first, count});
+      on_device.push_back({devices[i], first, count});
       expected.middleCols(first, count) = hosts[i].forward(W0, X.middleCols(first, count));
     }
     const double bound = 1e-13 * norm(expected);
     Workspace workspace;
     Matrix<double> H(d, b);
-    forward_mixed_into<Inflation, Side>(H, W0, X, on_host, workspace);
+    forward_mixed_into(H, W0, X, on_host, workspace);
     CHECK(distance(H, expected) <= bound);
     Uploaded<double> w(W0), x(X), h(H);
     DeviceWorkspace scratch(test_context());
     CuBlas::fill(scratch, 0, h.view().view());
-    forward_mixed_into<Inflation, Side, CuBlas>(h.view(), w.view(), x.view(), on_device, scratch);
+    forward_mixed_into(h.view(), w.view(), x.view(), on_device, scratch);
     CHECK(distance(h.host(), expected) <= bound);
 
     const Matrix<double> before = H;
     on_host[2].first = 3;  // overlaps the first slice
-    CHECK_THROWS_AS((forward_mixed_into<Inflation, Side>(H, W0, X, on_host, workspace)),
-                    ShapeError);
+    CHECK_THROWS_AS(forward_mixed_into(H, W0, X, on_host, workspace), ShapeError);
     on_host[2].first = 7;  // runs over the end
-    CHECK_THROWS_AS((forward_mixed_into<Inflation, Side>(H, W0, X, on_host, workspace)),
-                    ShapeError);
+    CHECK_THROWS_AS(forward_mixed_into(H, W0, X, on_host, workspace), ShapeError);
     CHECK(H == before);
   };
   check(Pre{});
@@ -78,7 +79,7 @@ double mixed_error(const CudaContext& context, Index n, Index first) {
   const Matrix<S> W0 = random_matrix<double>(n, k, 1).template cast<S>();
   const Matrix<S> X = random_matrix<double>(k, b, 2).template cast<S>();
   Matrix<double> expected(n, b);
-  std::vector<AdapterSlice<S>> slices;
+  std::vector<AdapterSlice<AdapterView<S, Identity, Auto, Pre, CuBlas>>> slices;
   double size = 1;
   for (std::size_t i = 0; i < hosts.size(); ++i) {
     const Index r = hosts[i].rank();
@@ -94,13 +95,13 @@ double mixed_error(const CudaContext& context, Index n, Index first) {
     size = std::max(size, 1.0 + norm(A) * norm(B));
   }
   for (std::size_t i = 0; i < hosts.size(); ++i) {
-    slices.push_back({devices[i].factors(), ranges[i].first, ranges[i].second});
+    slices.push_back({devices[i], ranges[i].first, ranges[i].second});
   }
   const auto w = to_device(context, W0);
   const auto x = to_device(context, X);
   DeviceMatrix<S> h(context, n, b);
   DeviceWorkspace workspace(context);
-  forward_mixed_into<Identity, Pre, CuBlas>(h, w, x, slices, workspace);
+  forward_mixed_into(h, w, x, slices, workspace);
   return distance(to_host(h), expected) / (size * norm(W0) * norm(X));
 }
 

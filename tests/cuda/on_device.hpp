@@ -6,8 +6,7 @@
 /// support/laws.hpp hold for it as they stand. Every operand lies in a larger parent on the device,
 /// in the storage order of the caller's matrix.
 
-#include <lorma/backend/cublas.hpp>
-#include <lorma/lorma.hpp>
+#include <lorma/cublas.hpp>
 
 namespace lorma_tests {
 

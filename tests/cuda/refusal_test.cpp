@@ -113,11 +113,14 @@ TEST_CASE("a refused gradient leaves dX, dA and dB as they were") {
       CHECK((to_host(*m).array() == 7.0F).all());
     }
   };
-  const auto backward = [](State& state) {
-    state.adapter.backward_into(state.dX, state.dA, state.dB, state.W0, state.H, state.tape);
-  };
-  CHECK(refuse_in_turn(&stand_in::Limits::plans, start, backward, untouched) >= 2);
-  CHECK(refuse_in_turn(&stand_in::Limits::allocations, start, backward, untouched) >= 1);
+  for (const bool added : {false, accumulate}) {
+    const auto backward = [added](State& state) {
+      state.adapter.backward_into(state.dX, state.dA, state.dB, state.W0, state.H, state.tape,
+                                  added);
+    };
+    CHECK(refuse_in_turn(&stand_in::Limits::plans, start, backward, untouched) >= 2);
+    CHECK(refuse_in_turn(&stand_in::Limits::allocations, start, backward, untouched) >= 1);
+  }
 }
 
 TEST_CASE("a plan that could not be made says which call failed and leaves none behind") {

@@ -10,6 +10,12 @@
 using namespace lorma;
 using lorma_tests::random_matrix;
 
+namespace {
+
+using View = AdapterView<float, Identity, Auto, Pre, CuBlas>;
+
+}  // namespace
+
 TEST_CASE_TEMPLATE("a warm step allocates nothing and never waits", Inflation, Identity, None,
                    CyclicPermutation) {
   const auto context = lorma_tests::make_context();
@@ -54,10 +60,10 @@ TEST_CASE("a mixed batch of any number of adapters is two grouped calls") {
   const auto X = to_device(context, random_matrix<float>(8, 12, 2));
   DeviceMatrix<float> H(context, 16, 12);
   DeviceWorkspace workspace(context);
-  std::vector<AdapterSlice<float>> slices;
-  for (Index i = 0; i < 6; ++i) slices.push_back({adapter.factors(), 2 * i, 2});
+  std::vector<AdapterSlice<View>> slices;
+  for (Index i = 0; i < 6; ++i) slices.push_back({adapter, 2 * i, 2});
   const auto before = stand_in::counters();
-  forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace);
+  forward_mixed_into(H, W0, X, slices, workspace);
   CHECK(stand_in::counters().grouped_products == before.grouped_products + 2);
   CHECK(stand_in::counters().products == before.products + 1);
 }
@@ -85,9 +91,10 @@ TEST_CASE("pointers that a grouped product cannot take are multiplied one by one
     DeviceMatrix<S> parent(context, 17 * 16, 1);
     const auto H = device_view(context, parent.data() + first, 16, 12);
     DeviceWorkspace workspace(context);
-    const std::vector<AdapterSlice<S>> slices{{adapter.factors(), 0, 6}, {adapter.factors(), 6, 6}};
+    using AView = AdapterView<S, Identity, Auto, Pre, CuBlas>;
+    const std::vector<AdapterSlice<AView>> slices{{adapter, 0, 6}, {adapter, 6, 6}};
     const auto before = stand_in::counters().grouped_products;
-    forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace);
+    forward_mixed_into(H, W0, X, slices, workspace);
     return stand_in::counters().grouped_products - before;
   };
   const auto context = lorma_tests::make_context();
@@ -107,9 +114,9 @@ TEST_CASE("a mixed batch that is warm allocates nothing on the device and never 
   const auto X = to_device(context, random_matrix<float>(8, 300, 2));
   DeviceMatrix<float> H(context, 16, 300);
   DeviceWorkspace workspace(context);
-  std::vector<AdapterSlice<float>> slices;  // more pointers than one kernel takes
-  for (Index i = 0; i < 150; ++i) slices.push_back({adapter.factors(), 2 * i, 2});
-  const auto step = [&] { forward_mixed_into<Identity, Pre, CuBlas>(H, W0, X, slices, workspace); };
+  std::vector<AdapterSlice<View>> slices;  // more pointers than one kernel takes
+  for (Index i = 0; i < 150; ++i) slices.push_back({adapter, 2 * i, 2});
+  const auto step = [&] { forward_mixed_into(H, W0, X, slices, workspace); };
   step();
   step();
   const auto before = stand_in::counters();

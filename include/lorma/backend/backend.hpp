@@ -28,7 +28,8 @@
 ///   make_workspace(context), context_of(x), resize(context, matrix, rows, cols)
 ///   on_host(ws, X)                    the elements for the CPU, a Readable; waits
 ///   upload(context, M, matrix)        from a matrix of the CPU
-///   takes<X>(), lies(x), copy_of<S>(function, name, lies), empty_like(x)    for the door
+///   takes<X>(), lies(x), copy_of<S>(function, name, lies), empty_like(x)    for the door, and
+///   max_dimension                     the largest size or leading dimension that gemm takes
 /// and, where they say something:
 ///   context_id(x)                     const void*: which of several contexts a matrix, a Workspace
 ///                                     or a Context belongs to; operands of one call must agree

@@ -4,8 +4,7 @@
 
 /// NVIDIA GPUs: products by cuBLAS, transforms by cuFFT, data on the device.
 ///
-///   #include <lorma/backend/cublas.hpp>
-///   #include <lorma/lorma.hpp>
+///   #include <lorma/cublas.hpp>                          // with Spectral, and lorma/lorma.hpp
 ///
 ///   auto context = lorma::CudaContext::create();
 ///   auto adapter = trained.to<lorma::CuBlas>(context);
@@ -19,37 +18,13 @@
 /// wait for nothing and can be captured in a CUDA graph; docs/cuda.md lists what waits.
 
 #include "lorma/backend/backend.hpp"
-#include "lorma/backend/cublas_work.hpp"
-#include "lorma/core/workspace.hpp"
-#include "lorma/cuda/circulant_sum.hpp"
+#include "lorma/core/door.hpp"
 #include "lorma/cuda/device_matrix.hpp"
 #include "lorma/cuda/device_workspace.hpp"
 #include "lorma/cuda/gemm.hpp"
-#include "lorma/cuda/kernels.hpp"
+#include "lorma/cuda/kernel_arguments.hpp"
 
 namespace lorma::inline LORMA_ABI {
-
-namespace detail {
-
-/// A device matrix as an argument.
-template <typename S>
-class DeviceOperand {
- public:
-  explicit DeviceOperand(const MatrixView<const S>& view) : view_(view) {}
-  const MatrixView<const S>& view() const { return view_; }
-
- private:
-  MatrixView<const S> view_;
-};
-
-template <typename M>
-constexpr void require_device() {
-  static_assert(DeviceDense<M>,
-                "lorma: the backend CuBlas takes lorma::DeviceMatrix or lorma::DeviceView; copy a "
-                "matrix of the CPU with lorma::to_device(context, M)");
-}
-
-}  // namespace detail
 
 struct CuBlas {
   static constexpr std::string_view name = "CuBlas";
@@ -58,11 +33,6 @@ struct CuBlas {
   using Workspace = DeviceWorkspace;
   template <typename S>
   using Matrix = DeviceMatrix<S>;
-  /// Spectral (operators/spectral.hpp).
-  template <typename S>
-  using CirculantSum = detail::CirculantSum<S>;
-  template <typename Evaluation>
-  using EvaluationWork = detail::CublasWork<Evaluation>;
   /// From the documentation of the tensor cores, not measured: 16-bit products want every row at a
   /// multiple of 16 bytes, which the view of leading dimension 2n - 1 has not.
   template <typename S>
@@ -70,6 +40,8 @@ struct CuBlas {
 
   template <typename S>
   static constexpr bool computes = ElementScalar<S>;
+  /// Products take 64-bit sizes.
+  static constexpr Index max_dimension = std::numeric_limits<Index>::max();
   /// A device is fast on whole matrices; only copies of very wide ones are bounded.
   static constexpr Index cache_bytes = Index(1) << 40;
   static Index panel_columns(const Workspace& workspace) {
@@ -91,18 +63,14 @@ struct CuBlas {
   static Workspace make_workspace(const Context& context) { return Workspace(context); }
   template <typename X>
   static Context context_of(const X& x) {
-    detail::require_device<X>();
     return x.context();
   }
-  /// Operands of one call share a context.
   template <typename X>
-  static const void* place(const X& x) {
+  static const void* context_id(const X& x) {
     if constexpr (std::same_as<X, Context>) {
-      return x.place();
-    } else if constexpr (std::is_null_pointer_v<X>) {
-      return nullptr;
+      return x.id();
     } else {
-      return x.context().place();
+      return x.context().id();
     }
   }
   template <typename S>
@@ -117,28 +85,41 @@ struct CuBlas {
   static MatrixView<const S> view(const Matrix<S>& m) {
     return m.view();
   }
-  template <typename M>
-  static auto operand(const M& m) {
-    detail::require_device<M>();
-    return detail::DeviceOperand<typename M::Scalar>(m.view());
+  /// \name For the door
+  ///@{
+  template <typename X>
+  static constexpr bool takes() {
+    static_assert(DeviceDense<X>,
+                  "lorma: the backend CuBlas takes lorma::DeviceMatrix or lorma::DeviceView; copy "
+                  "a matrix of the CPU with lorma::to_device(context, M)");
+    return DeviceDense<X>;
   }
-  template <typename M>
-  static auto output(std::string_view, M& m) {
-    detail::require_device<M>();
-    using T = std::remove_pointer_t<decltype(m.view().data)>;
-    static_assert(!std::is_const_v<T>, "lorma: an output must be writable");
-    return m.view();
+  template <typename X>
+  static auto lies(X&& x) {
+    return detail::strided(x.view());
+  }
+  /// A copy would be scratch that nobody asked for.
+  template <typename S, typename T>
+  [[noreturn]] static lorma::Matrix<S> copy_of(std::string_view function, std::string_view name,
+                                               const detail::Strided<T>& from) {
+    static_assert(std::same_as<std::remove_const_t<T>, S>,
+                  "lorma: the backend CuBlas converts no operand but a weight of half or bfloat16 "
+                  "for a float adapter; pass a matrix of the adapter's Scalar");
+    throw ShapeError("lorma::" + std::string(function) + ": expected " + std::string(name) +
+                     " to have unit stride along rows or columns and a leading dimension that "
+                     "holds a line (a matrix of the device is not copied), got " +
+                     detail::shape(from.rows, from.cols) + " with strides " +
+                     std::to_string(from.row_stride) + ", " + std::to_string(from.col_stride));
   }
   template <typename M>
   static auto empty_like(const M& m) {
-    detail::require_device<M>();
     return DeviceMatrix<typename M::Scalar>(m.context(), m.rows(), m.cols(), m.view().order);
   }
+  ///@}
 
   template <typename T>
-  static lorma::Matrix<std::remove_const_t<T>> on_host(Workspace& workspace,
-                                                       const MatrixView<T>& X) {
-    return to_host(DeviceView<T>(workspace.context(), X));
+  static Readable<std::remove_const_t<T>> on_host(Workspace& workspace, const MatrixView<T>& X) {
+    return Readable<std::remove_const_t<T>>(to_host(DeviceView<T>(workspace.context(), X)));
   }
   template <typename S>
   static void upload(const Context& context, const lorma::Matrix<S>& from, Matrix<S>& to) {
@@ -218,6 +199,14 @@ struct CuBlas {
   }
 
   template <typename S>
+  static void add(Workspace& workspace, const MatrixView<const S>& from, const MatrixView<S>& to) {
+    if (to.empty()) return;
+    detail::check_cuda("lorma_cuda_add",
+                       lorma_cuda_add(workspace.context().stream(), 1.0,
+                                      detail::kernel_matrix(from), detail::kernel_matrix(to)));
+  }
+
+  template <typename S>
   static void fill(Workspace& workspace, Accumulator<S> value, const MatrixView<S>& X) {
     if (X.empty()) return;
     detail::check_cuda("lorma_cuda_fill",
@@ -235,10 +224,10 @@ struct CuBlas {
   }
 
   template <typename S>
-  static void add_identity(Workspace& workspace, const MatrixView<S>& P) {
-    detail::check_cuda(
-        "lorma_cuda_add_identity",
-        lorma_cuda_add_identity(workspace.context().stream(), detail::kernel_matrix(P)));
+  static void add_identity(Workspace& workspace, Accumulator<S> c, const MatrixView<S>& P) {
+    detail::check_cuda("lorma_cuda_add_identity",
+                       lorma_cuda_add_identity(workspace.context().stream(),
+                                               detail::kernel_matrix(P), static_cast<double>(c)));
   }
 
   /// Waits for the stream.
@@ -263,16 +252,6 @@ struct CuBlas {
 };
 
 static_assert(BackendPolicy<CuBlas>);
-
-/// Factors over matrices of the device; nothing is copied. Throws BackendError for matrices of two
-/// contexts.
-template <DeviceDense DB, DeviceDense DA>
-auto factors(const DB& B, const DA& A, Accumulator<typename DB::Scalar> scale) {
-  if (!(A.context() == B.context())) {
-    throw BackendError("lorma::factors: expected A and B of one context, got two");
-  }
-  return Factors<typename DB::Scalar>{B.view(), A.view(), scale, B.context().place()};
-}
 
 }  // namespace lorma::inline LORMA_ABI
 

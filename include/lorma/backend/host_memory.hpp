@@ -21,6 +21,7 @@ struct HostMemoryBackend {
   using Workspace = lorma::Workspace;
   template <typename S>
   using Matrix = lorma::Matrix<S>;
+  static constexpr Index max_dimension = detail::max_dimension;
 
   static Workspace make_workspace(const Context&) { return {}; }
   template <typename X>

@@ -168,13 +168,13 @@ class Operands {
                      std::to_string(row_stride) + ", " + std::to_string(col_stride));
   }
 
-  void check_sizes(std::string_view name, Index rows, Index cols) const {
-    const bool fits = rows >= 0 && cols >= 0 && rows <= max_dimension && cols <= max_dimension &&
+  void check_sizes(std::string_view name, Index rows, Index cols, Index most) const {
+    const bool fits = rows >= 0 && cols >= 0 && rows <= most && cols <= most &&
                       (cols == 0 || rows <= std::numeric_limits<Index>::max() / 16 / cols);
     if (fits) return;
     throw ShapeError("lorma::" + std::string(function_) + ": expected " + std::string(name) +
-                     " to have sizes that fit, each at most " + std::to_string(max_dimension) +
-                     ", got " + shape(rows, cols));
+                     " to have sizes that fit, each at most " + std::to_string(most) + ", got " +
+                     shape(rows, cols));
   }
 
  private:
@@ -265,17 +265,18 @@ class Door : public detail::Operands {
     if constexpr (detail::accepts<Backend, S, X>()) {
       if constexpr (detail::has_elements<X>()) {
         const auto lies = Backend::lies(x);
-        check_sizes(name, lies.rows, lies.cols);
+        check_sizes(name, lies.rows, lies.cols, Backend::max_dimension);
         if constexpr (std::same_as<T, S>) {
           if (const auto view = detail::blas_view<const S>(
-                  {lies.data, lies.rows, lies.cols, lies.row_stride, lies.col_stride})) {
+                  {lies.data, lies.rows, lies.cols, lies.row_stride, lies.col_stride},
+                  Backend::max_dimension)) {
             add(name, use, detail::Extent(*view), detail::context_id<Backend>(x));
             return Readable<S>(*view);
           }
         }
         return Readable<S>(Backend::template copy_of<S>(function(), name, lies));
       } else {
-        check_sizes(name, x.rows(), x.cols());
+        check_sizes(name, x.rows(), x.cols(), Backend::max_dimension);
         return Readable<S>(Matrix<S>(x.derived().template cast<S>()));
       }
     } else {
@@ -286,8 +287,8 @@ class Door : public detail::Operands {
   template <typename T, typename Y>
   MatrixView<T> leave(std::string_view name, const detail::Strided<T>& lies, const Y& y) {
     static_assert(!std::is_const_v<T>, "lorma: an output must be writable");
-    check_sizes(name, lies.rows, lies.cols);
-    const auto view = detail::blas_view(lies);
+    check_sizes(name, lies.rows, lies.cols, Backend::max_dimension);
+    const auto view = detail::blas_view(lies, Backend::max_dimension);
     if (!view) refuse_strides(name, lies.row_stride, lies.col_stride);
     add(name, Use::written, detail::Extent(*view), detail::context_id<Backend>(y));
     return *view;

@@ -38,7 +38,7 @@ concept HostMatrix = EigenDense<T> || detail::is_matrix_view<std::remove_cvref_t
 
 namespace detail {
 
-/// The largest size or leading dimension that the product underneath takes.
+/// The largest size or leading dimension that the host's product takes.
 #ifdef EIGEN_USE_BLAS
 inline constexpr Index max_dimension = std::numeric_limits<int>::max();
 #else
@@ -81,14 +81,14 @@ requires(has_elements<std::remove_cvref_t<X>>()) auto strided(X&& x) {
 }
 
 /// The view of the same elements that a BLAS can read: one stride is 1, the other holds a line. No
-/// stride is altered but that of a single line, which nobody follows.
+/// stride is altered but that of a single line, which nobody follows. `most` bounds the other.
 template <typename T>
-std::optional<MatrixView<T>> blas_view(const Strided<T>& m) {
-  const auto line_of = [](Index inner, Index inner_stride, Index outer, Index outer_stride) {
+std::optional<MatrixView<T>> blas_view(const Strided<T>& m, Index most = max_dimension) {
+  const auto line_of = [most](Index inner, Index inner_stride, Index outer, Index outer_stride) {
     const Index least = std::max<Index>(1, inner);
     if (inner_stride != 1 && inner > 1) return Index(0);
     if (outer <= 1) return least;
-    return outer_stride >= least && outer_stride <= max_dimension ? outer_stride : Index(0);
+    return outer_stride >= least && outer_stride <= most ? outer_stride : Index(0);
   };
   if (m.rows == 0 || m.cols == 0) {
     return MatrixView<T>(m.data, m.rows, m.cols, std::max<Index>(1, m.rows));

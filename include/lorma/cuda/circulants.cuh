@@ -2,7 +2,7 @@
 #ifndef LORMA_CUDA_CIRCULANTS_CUH
 #define LORMA_CUDA_CIRCULANTS_CUH
 
-/// Elementwise products around the transforms of operators/spectral.hpp. Sums run in one thread, in
+/// Elementwise products around the transforms of operators/spectral_cublas.hpp. Sums run in one thread, in
 /// a fixed order.
 
 #include "lorma/cuda/elements.cuh"

@@ -104,7 +104,7 @@ class CudaContext {
     return state_->plans->get(stream(), capturing(), type, n, batch);
   }
   /// The same for every copy of one context, and for no other.
-  const void* place() const { return state_.get(); }
+  const void* id() const { return state_.get(); }
   ///@}
 
   bool operator==(const CudaContext& other) const { return state_ == other.state_; }

@@ -13,7 +13,7 @@
 #include <limits>
 #include <optional>
 
-#include "lorma/core/view.hpp"
+#include "lorma/core/eigen_view.hpp"
 #include "lorma/cuda/context.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -169,6 +169,12 @@ template <typename T>
 concept DeviceDense = is_device_matrix<std::remove_cvref_t<T>>;
 
 namespace detail {
+
+/// An owner dies with its statement; a view of it needs a name.
+template <typename S>
+inline constexpr bool outlives_the_call<DeviceMatrix<S>> = false;
+template <typename S>
+inline constexpr bool outlives_the_call<const DeviceMatrix<S>> = false;
 
 /// Whether the elements lie one after the other, in the order of the view or along its only line.
 template <typename T>

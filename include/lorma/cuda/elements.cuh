@@ -104,6 +104,26 @@ struct Copy {
   }
 };
 
+template <typename T, typename U>
+struct Add {
+  typename Compute<U>::type scale;
+  Elements<T> from;
+  Elements<U> to;
+  LORMA_CUDA_CALLABLE void operator()(Int i, Int j, Int) const {
+    write(to.at(i, j), read(to.at(i, j)) + scale * read(from.at(i, j)));
+  }
+};
+
+template <typename T, typename U>
+cudaError_t add_elements(cudaStream_t stream, double scale, Elements<T> from, Elements<U> to) {
+  using C = typename Compute<U>::type;
+  if constexpr (std::is_same<T, U>::value || std::is_same<T, C>::value) {
+    return run(stream, to.box(), Add<T, U>{static_cast<C>(scale), from, to});
+  } else {
+    return cudaErrorInvalidValue;
+  }
+}
+
 template <typename T>
 struct Fill {
   Elements<T> x;
@@ -114,9 +134,9 @@ struct Fill {
 template <typename T>
 struct AddIdentity {
   Elements<T> x;
+  typename Compute<T>::type value;
   LORMA_CUDA_CALLABLE void operator()(Int i, Int, Int) const {
-    using C = typename Compute<T>::type;
-    write(x.at(i, i), static_cast<C>(read(x.at(i, i)) + C(1)));
+    write(x.at(i, i), read(x.at(i, i)) + value);
   }
 };
 

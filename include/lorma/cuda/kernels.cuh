@@ -28,6 +28,18 @@ cudaError_t lorma_cuda_copy(cudaStream_t stream, double scale, LormaCudaMatrix f
   });
 }
 
+cudaError_t lorma_cuda_add(cudaStream_t stream, double scale, LormaCudaMatrix from,
+                           LormaCudaMatrix to) {
+  using namespace lorma_cuda_kernels;
+  return with_type(from, [&](auto in) {
+    return with_type(to, [&](auto out) {
+      const bool columns = out.row_stride == 1;
+      return add_elements(stream, scale, columns ? in : in.transposed(),
+                          columns ? out : out.transposed());
+    });
+  });
+}
+
 cudaError_t lorma_cuda_fill(cudaStream_t stream, LormaCudaMatrix x, double value) {
   using namespace lorma_cuda_kernels;
   return with_type(x, [&](auto out) {
@@ -36,11 +48,12 @@ cudaError_t lorma_cuda_fill(cudaStream_t stream, LormaCudaMatrix x, double value
   });
 }
 
-cudaError_t lorma_cuda_add_identity(cudaStream_t stream, LormaCudaMatrix x) {
+cudaError_t lorma_cuda_add_identity(cudaStream_t stream, LormaCudaMatrix x, double value) {
   using namespace lorma_cuda_kernels;
   return with_type(x, [&](auto out) {
+    using T = typename decltype(out)::Element;
     return run(stream, {x.rows < x.cols ? x.rows : x.cols, 1, 1},
-               AddIdentity<typename decltype(out)::Element>{out});
+               AddIdentity<T>{out, static_cast<typename Compute<T>::type>(value)});
   });
 }
 

@@ -29,8 +29,11 @@ struct LormaCudaCirculants {
 
 /// to = scale from; a scale of 1 leaves every number as it is.
 cudaError_t lorma_cuda_copy(cudaStream_t, double scale, LormaCudaMatrix from, LormaCudaMatrix to);
+/// to += scale from, where numbers of `from` are those of `to` or what its sums are kept in.
+cudaError_t lorma_cuda_add(cudaStream_t, double scale, LormaCudaMatrix from, LormaCudaMatrix to);
 cudaError_t lorma_cuda_fill(cudaStream_t, LormaCudaMatrix x, double value);
-cudaError_t lorma_cuda_add_identity(cudaStream_t, LormaCudaMatrix x);
+/// x += value I
+cudaError_t lorma_cuda_add_identity(cudaStream_t, LormaCudaMatrix x, double value);
 /// Row i of `to` is row i of `from` turned right by i (direction 1) or left by i (-1): both n x n
 /// and of one type.
 cudaError_t lorma_cuda_rotate(cudaStream_t, int direction, LormaCudaMatrix from,

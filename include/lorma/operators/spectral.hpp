@@ -22,6 +22,14 @@
 
 namespace lorma::inline LORMA_ABI {
 
+/// A device needs a specialization of its own.
+template <TurnsRows Inflation, typename Backend, typename S>
+class Operator<Spectral, Inflation, Backend, S> {
+  static_assert(OnHost<Backend>,
+                "lorma: Spectral is written for backends in memory of the process and for CuBlas, "
+                "whose programs include lorma/cublas.hpp");
+};
+
 /// For every inflation that turns rows, on every backend in memory of the process.
 template <TurnsRows Inflation, OnHost Backend, typename S>
 class Operator<Spectral, Inflation, Backend, S> {

@@ -3,6 +3,7 @@
 // same threads.
 
 #define lorma_cuda_copy host_copy
+#define lorma_cuda_add host_add
 #define lorma_cuda_fill host_fill
 #define lorma_cuda_add_identity host_add_identity
 #define lorma_cuda_rotate host_rotate
@@ -16,6 +17,7 @@
 #define lorma_cuda_gradient_B host_gradient_B
 #include <lorma/cuda/kernels.cuh>
 #undef lorma_cuda_copy
+#undef lorma_cuda_add
 #undef lorma_cuda_fill
 #undef lorma_cuda_add_identity
 #undef lorma_cuda_rotate
@@ -74,16 +76,24 @@ cudaError_t lorma_cuda_copy(cudaStream_t stream, double scale, LormaCudaMatrix f
     return host_copy(stream, scale, in, out);
   });
 }
+cudaError_t lorma_cuda_add(cudaStream_t stream, double scale, LormaCudaMatrix from,
+                           LormaCudaMatrix to) {
+  return stand_in::submit(stream, [=] {
+    const auto in = visible(from), out = visible(to);
+    if (missing(in.data, out.data)) return cudaErrorIllegalAddress;
+    return host_add(stream, scale, in, out);
+  });
+}
 cudaError_t lorma_cuda_fill(cudaStream_t stream, LormaCudaMatrix x, double value) {
   return stand_in::submit(stream, [=] {
     const auto out = visible(x);
     return missing(out.data) ? cudaErrorIllegalAddress : host_fill(stream, out, value);
   });
 }
-cudaError_t lorma_cuda_add_identity(cudaStream_t stream, LormaCudaMatrix x) {
+cudaError_t lorma_cuda_add_identity(cudaStream_t stream, LormaCudaMatrix x, double value) {
   return stand_in::submit(stream, [=] {
     const auto out = visible(x);
-    return missing(out.data) ? cudaErrorIllegalAddress : host_add_identity(stream, out);
+    return missing(out.data) ? cudaErrorIllegalAddress : host_add_identity(stream, out, value);
   });
 }
 cudaError_t lorma_cuda_rotate(cudaStream_t stream, int direction, LormaCudaMatrix from,
