@@ -4,6 +4,7 @@
 
 namespace lorma::inline LORMA_ABI {
 template class BasicWorkspace<HostMemory>;
+template Matrix<double> detail::pseudo_inverse(const Matrix<double>&);
 LORMA_COMPILED_SHARED(template, float)
 LORMA_COMPILED_SHARED(template, double)
 }  // namespace lorma::inline LORMA_ABI

@@ -5,7 +5,7 @@
 /// From a trained method's factors to its layer.
 
 #include "lora.hpp"
-#include "lorma/adapter/adapter.hpp"
+#include "lorma/adapter/compiled.hpp"
 #include "train.hpp"
 
 namespace demo {

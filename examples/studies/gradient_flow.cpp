@@ -3,7 +3,7 @@
 
 #include "fit.hpp"
 #include "lora.hpp"
-#include "lorma/adapter/adapter.hpp"
+#include "lorma/adapter/compiled.hpp"
 #include "lorma/analysis/training_recorder.hpp"
 #include "studies.hpp"
 

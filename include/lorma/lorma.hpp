@@ -6,7 +6,7 @@
 /// More instruments are in lorma/analysis/analysis.hpp, files in lorma/io/safetensors.hpp.
 
 #include "lorma/adapter/adapted.hpp"
-#include "lorma/adapter/adapter.hpp"
+#include "lorma/adapter/compiled.hpp"
 #include "lorma/adapter/composition.hpp"
 #include "lorma/adapter/mixed_batch.hpp"
 #include "lorma/analysis/adapter_rank.hpp"

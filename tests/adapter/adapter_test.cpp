@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the class promises beside the laws: errors, untouched data, storage types, threads.
 
-#include <lorma/adapter/adapter.hpp>
+#include <lorma/adapter/compiled.hpp>
 
 #include <doctest/doctest.h>
 

@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <lorma/adapter/adapter.hpp>
+#include <lorma/adapter/compiled.hpp>
 
 #include "../support/random_matrices.hpp"
 

@@ -16,7 +16,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "lorma/adapter/adapter.hpp"
+#include "lorma/adapter/compiled.hpp"
 
 namespace lorma::inline LORMA_ABI {
 

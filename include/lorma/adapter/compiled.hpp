@@ -71,6 +71,7 @@
 #ifdef LORMA_COMPILED
 namespace lorma::inline LORMA_ABI {
 extern template class BasicWorkspace<HostMemory>;
+extern template Matrix<double> detail::pseudo_inverse(const Matrix<double>&);
 LORMA_COMPILED_SHARED(extern template, float)
 LORMA_COMPILED_SHARED(extern template, double)
 LORMA_COMPILED_INFLATION(extern template, Identity)
