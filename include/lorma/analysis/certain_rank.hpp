@@ -31,6 +31,7 @@ constexpr std::string_view name_of(RankMethod method) {
   return method == RankMethod::inertia ? "inertia" : "svd";
 }
 
+/// A rank and what it rests on.
 struct RankAnswer {
   Index rank = 0;
   double tolerance = 0.0;  ///< absolute

@@ -36,6 +36,7 @@ struct TrainingRecord {
   double update_W = unknown;    ///< ||W - W before||_F
 };
 
+/// Takes a record where it is asked to, and writes all of them as a table.
 class TrainingRecorder {
  public:
   const std::vector<TrainingRecord>& records() const { return records_; }

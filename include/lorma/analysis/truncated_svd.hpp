@@ -28,6 +28,7 @@ struct Truncation {
   double allowed() const { return std::max(tolerance, std::sqrt(std::max(0.0, 1.0 - energy))); }
 };
 
+/// The leading triplets of M, and what they miss of it.
 struct TruncatedSvd {
   Matrix<double> U;         ///< m x r, orthonormal columns
   Eigen::VectorXd sigma;    ///< descending

@@ -38,6 +38,7 @@ inline PlusFactors with_strength(const PlusFactors& f, double t) {
   return {t * f.B, f.A};
 }
 
+/// Factors of another rank, and what they cost.
 struct ChangeOfRank {
   PlusFactors factors;       ///< of the rank asked for
   double dropped = 0.0;      ///< ||P' - P||_F / ||P - I||_F
