@@ -66,7 +66,7 @@ void add_all() {
     for (const Index b : {1, 32, 512, 4096}) {
       for (const Index r : {1, 8, 64}) {
         const Sizes s{d, k, b, r};
-        const auto lines = lorma::explain<lorma::Auto, Inflation, lorma::Pre>(
+        const auto lines = lorma::Adapter<float, Inflation>::explain(
             {.d = d, .k = k, .b = b, .r = r}, lorma::Task::Training);
         for (std::size_t i = 0; i < lines.size(); ++i) {
           lorma::visit_route(Routes{}, i, [&](auto route) { add<Inflation>(s, lines[i], route); });

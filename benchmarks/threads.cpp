@@ -8,9 +8,6 @@
 #ifdef LORMA_BENCH_TORCH
 #include <ATen/Parallel.h>
 #endif
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #ifdef __GNUC__
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS
 #endif
@@ -20,10 +17,7 @@ namespace bench {
 void use_threads_of_environment() {
   const char* text = std::getenv("OMP_NUM_THREADS");
   const int threads = text == nullptr ? 1 : std::max(1, std::atoi(text));
-#ifdef _OPENMP
-  omp_set_num_threads(threads);
-#endif
-  Eigen::setNbThreads(threads);
+  Eigen::setNbThreads(threads);  // lorma's default executor asks Eigen
 #ifdef __GNUC__
   if (openblas_set_num_threads != nullptr) openblas_set_num_threads(threads);
 #endif

@@ -5,10 +5,12 @@
 #include <benchmark/benchmark.h>
 
 #include <cmath>
+#include <lorma/backend/eigen_cpu.hpp>
 #include <lorma/core/workspace.hpp>
 #include <lorma/fft/plan_cache.hpp>
 #include <lorma/fft/signal.hpp>
 #include <lorma/fft/transform.hpp>
+#include <lorma/inflation/cyclic_permutation.hpp>
 #include <lorma/operators/dense.hpp>
 #include <lorma/operators/spectral.hpp>
 #ifdef LORMA_BENCH_FFTW

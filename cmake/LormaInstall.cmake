@@ -18,7 +18,7 @@ if(LORMA_EXPORT STREQUAL "lormaTargets")
   install(EXPORT lormaTargets NAMESPACE lorma:: DESTINATION ${lorma_cmake_dir})
   configure_package_config_file(cmake/lormaConfig.cmake.in lormaConfig.cmake
                                 INSTALL_DESTINATION ${lorma_cmake_dir})
-  set(independent ARCH_INDEPENDENT)
+  set(independent ARCH_INDEPENDENT)  # unless something was compiled
   if(TARGET lorma_cuda_kernels OR TARGET lorma_compiled)
     set(independent "")
   endif()

@@ -7,7 +7,9 @@
 ///
 /// Rows and columns are cut into blocks of `size` (the last may be shorter). With block [c, c + m),
 ///   P(c + i, c + j) = M(c + i, c + (j - i) mod m),   0 elsewhere.
-/// A step between a diagonal and LoRMA_pi: tokens are mixed within a block only.
+/// A step between a diagonal and LoRMA_pi: outputs are mixed within a block only. P is neither
+/// c I + M nor a turn of M, so nothing is declared: products are Dense, and the inverse is a
+/// factorization. scaled_identity.hpp declares.
 
 #include <cmath>
 #include <lorma/lorma.hpp>

@@ -15,26 +15,40 @@ class QuantizedWeight {
   lorma::Index rows() const { return q_.rows(); }
   lorma::Index cols() const { return q_.cols(); }
 
-  /// W0 X, row by row.
+  /// W0 X.
   template <typename X>
   Eigen::MatrixXf apply(const X& x) const {
     Eigen::MatrixXf out(rows(), x.cols());
-    for (lorma::Index i = 0; i < rows(); ++i) {
-      out.row(i) = scale_(i) * (q_.row(i).cast<float>() * x);
-    }
+    apply_into(x, out);
     return out;
   }
   /// W0^T G.
   template <typename G>
   Eigen::MatrixXf apply_adjoint(const G& g) const {
-    Eigen::MatrixXf out = Eigen::MatrixXf::Zero(cols(), g.cols());
-    for (lorma::Index i = 0; i < rows(); ++i) {
-      out += q_.row(i).cast<float>().transpose() * (scale_(i) * g.row(i));
-    }
+    Eigen::MatrixXf out(cols(), g.cols());
+    apply_adjoint_into(g, out);
     return out;
   }
 
+  /// The same into memory of lorma's, so that a step allocates nothing. Optional.
+  template <typename X, typename Out>
+  void apply_into(const X& x, Out& out) const {
+    for (lorma::Index j = 0; j < x.cols(); ++j) {
+      for (lorma::Index i = 0; i < rows(); ++i) out(i, j) = row(i).dot(x.col(j));
+    }
+  }
+  template <typename G, typename Out>
+  void apply_adjoint_into(const G& g, Out& out) const {
+    out.setZero();
+    for (lorma::Index j = 0; j < g.cols(); ++j) {
+      for (lorma::Index i = 0; i < rows(); ++i) out.col(j) += g(i, j) * row(i);
+    }
+  }
+
  private:
+  /// Row i as a column, converted where it is read.
+  auto row(lorma::Index i) const { return scale_(i) * q_.row(i).cast<float>().transpose(); }
+
   Eigen::VectorXf scale_;
   Eigen::Matrix<std::int8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> q_;
 };

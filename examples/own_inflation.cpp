@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// An inflation of one's own (block_turn.hpp) trained for a few steps towards another weight.
+// Inflations of one's own, trained for a few steps towards another weight, merged and taken out.
 #include <iostream>
 #include <random>
 
 #include "block_turn.hpp"
+#include "scaled_identity.hpp"
 
-int main() {
-  using Adapter = lorma::Adapter<double, lorma_examples::BlockTurn<8>>;
+template <typename Inflation>
+bool train() {
+  using Adapter = lorma::Adapter<double, Inflation>;
   const Eigen::MatrixXd W0 = Eigen::MatrixXd::Random(24, 16);
   const Eigen::MatrixXd target = W0 + 0.1 * Eigen::MatrixXd::Random(24, 16);
   const Eigen::MatrixXd X = Eigen::MatrixXd::Random(16, 64);
@@ -24,7 +26,17 @@ int main() {
     adapter.A() -= 0.02 * g.dA;
     adapter.B() -= 0.02 * g.dB;
   }
-  std::cout << "loss " << first << " -> " << last << ", rank of I(BA) "
-            << lorma::analysis::inflated_rank(adapter) << " of 24\n";
-  return last < first ? 0 : 1;
+  Eigen::MatrixXd W = adapter.merge(W0);
+  adapter.unmerge_in_place(W);
+  const double change = (W - W0).norm() / W0.norm();
+  std::cout << Inflation::name << ": loss " << first << " -> " << last << ", rank of I(BA) "
+            << lorma::analysis::inflated_rank(adapter) << " of 24, merged and unmerged to "
+            << change << '\n';
+  return last < first && change < 1e-10;
+}
+
+int main() {
+  const bool turned = train<lorma_examples::BlockTurn<8>>();
+  const bool scaled = train<lorma_examples::ScaledIdentity<90>>();
+  return turned && scaled ? 0 : 1;
 }

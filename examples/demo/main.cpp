@@ -3,15 +3,13 @@
 /// The main job on real input: one real attention matrix is adapted to another with LoRA, None,
 /// LoRMA+ and LoRMA_pi at equal parameter count. docs/demo.md tells what the numbers mean.
 
+#include <Eigen/Core>
 #include <chrono>
 #include <exception>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #ifdef __GNUC__
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int);  // null with another BLAS
 #endif
@@ -60,9 +58,7 @@ Results describe(const Job& job, const Options& options) {
 
 /// A layer of this size has little work to share, and sharing waits where the machine is busy.
 void use_one_thread() {
-#ifdef _OPENMP
-  omp_set_num_threads(1);
-#endif
+  Eigen::setNbThreads(1);  // lorma's default executor asks Eigen
 #ifdef __GNUC__
   if (openblas_set_num_threads != nullptr) openblas_set_num_threads(1);
 #endif

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "../support/random_matrices.hpp"
+#include "../support/shifted.hpp"
 
 using namespace lorma;
 using namespace lorma::analysis;
@@ -31,7 +32,9 @@ A random_adapter(Index n, Index r) {
 
 TEST_CASE_TEMPLATE("spectrum, condition and determinant of the multiplier are the dense ones", A,
                    Adapter<double, Identity>, Adapter<double, None>,
-                   Adapter<double, CyclicPermutation>) {
+                   Adapter<double, CyclicPermutation>, Adapter<double, Shifted<1>>,
+                   Adapter<double, Shifted<2>>, Adapter<double, Shifted<-3>>,
+                   Adapter<double, Shifted<0>>) {
   for (const auto& sizes : {std::pair<Index, Index>{1, 1}, {7, 2}, {7, 4}, {30, 3}, {6, 9}}) {
     const Index n = std::get<0>(sizes);
     const Index r = std::get<1>(sizes);
@@ -43,12 +46,26 @@ TEST_CASE_TEMPLATE("spectrum, condition and determinant of the multiplier are th
     const Eigen::VectorXd sigma = multiplier_singular_values(adapter);
     const double bound = 1e2 * double(n) * eps<double> * dense(0);
     CHECK(distance(sigma, dense) <= bound);
+    CHECK(inflated_rank(adapter) == numerical_rank(P));
     if (dense(n - 1) > 1e-8) {
       CHECK(multiplier_condition(adapter) ==
             doctest::Approx(dense(0) / dense(n - 1)).epsilon(1e-6));
       const Determinant d = multiplier_determinant(adapter);
       CHECK(d.sign * std::exp(d.log_abs) == doctest::Approx(P.determinant()).epsilon(1e-8));
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("the rank of the change by the declared structure is the dense one", I, Identity,
+                   Shifted<1>, Shifted<2>, Shifted<0>) {
+  for (const Index n : {6, 15}) {
+    const auto pre = random_adapter<Adapter<double, I>>(n, 3);
+    const auto post = random_adapter<Adapter<double, I, Auto, Post>>(n, 3);
+    const Matrix<double> change = pre.inflated() - Matrix<double>::Identity(n, n);
+    const Matrix<double> tall = random_matrix<double>(n, 9, 4);
+    const Matrix<double> wide = random_matrix<double>(9, n, 5);
+    CHECK(delta_rank(pre, tall) == numerical_rank((change * tall).eval()));
+    CHECK(delta_rank(post, wide) == numerical_rank((wide * change).eval()));
   }
 }
 

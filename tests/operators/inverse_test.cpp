@@ -4,17 +4,17 @@
 #include <doctest/doctest.h>
 
 #include <Eigen/SVD>
-#include <lorma/inflation/cyclic_permutation.hpp>
-#include <lorma/inflation/none.hpp>
+#include <lorma/adapter/adapter.hpp>
 #include <lorma/operators/inverse.hpp>
 
 #include "../support/random_matrices.hpp"
+#include "../support/shifted.hpp"
 
 using lorma::Factors;
 using lorma::Identity;
-using lorma::IdentityCore;
 using lorma::Index;
 using lorma::Inverse;
+using lorma::ShiftedCore;
 using lorma::view_of;
 using lorma::Workspace;
 using namespace lorma_tests;
@@ -25,47 +25,63 @@ struct Pair {
   Matrix<double> B, A;
   double scale;
   Factors<double> factors() const { return {view_of(B), view_of(A), scale}; }
-  Matrix<double> P() const { return Matrix<double>::Identity(B.rows(), B.rows()) + scale * B * A; }
+  Matrix<double> P(double c) const {
+    return c * Matrix<double>::Identity(B.rows(), B.rows()) + scale * B * A;
+  }
 };
 
 Pair random_pair(Index n, Index r, double scale = 0.5) {
   return {random_matrix<double>(n, r, 1), random_matrix<double>(r, n, 2), scale};
 }
 
+template <typename I>
+constexpr bool is_plain = false;
+template <lorma::AddsIdentity I>
+constexpr bool is_plain<I> = lorma::identity_multiple<I> == 0.0;
+
 }  // namespace
 
-TEST_CASE("IdentityCore is the dense answer without the dense matrix") {
+TEST_CASE("ShiftedCore is the dense answer without the dense matrix") {
   for (const auto& sizes :
        {std::pair<Index, Index>{1, 1}, {6, 2}, {6, 3}, {6, 4}, {5, 9}, {40, 8}}) {
-    const Index n = std::get<0>(sizes);
-    const Index r = std::get<1>(sizes);
-    CAPTURE(n);
-    CAPTURE(r);
-    const Pair pair = random_pair(n, r);
-    const Matrix<double> P = pair.P();
-    const IdentityCore core = lorma::identity_core(pair.factors());
-    const Eigen::VectorXd sigma = Eigen::JacobiSVD<Matrix<double>>(P).singularValues();
-    const double bound = 100 * double(n) * eps<double> * (1 + norm(P));
-    CHECK(std::abs(core.largest - sigma(0)) <= bound);
-    CHECK(std::abs(core.smallest - sigma(n - 1)) <= bound);
-    CHECK(core.dim == n);
-    CHECK(core.singular_values.size() == std::min(n, 2 * r));
-    // The same multiset once the ones are added.
-    Eigen::VectorXd all = Eigen::VectorXd::Ones(n);
-    all.head(core.singular_values.size()) = core.singular_values;
-    std::sort(all.data(), all.data() + n, std::greater<>());
-    CHECK((all - sigma).cwiseAbs().maxCoeff() <= bound);
-    const double determinant = P.determinant();
-    CHECK(std::abs(core.determinant_sign * std::exp(core.log_abs_determinant) - determinant) <=
-          1e3 * double(n) * eps<double> * std::abs(determinant) * core.condition());
-    CHECK(distance(P * core.inverse_B, pair.B) <= bound * core.condition() * norm(pair.B));
+    for (const double c : {1.0, 2.0, -0.5, 0.0}) {
+      const Index n = std::get<0>(sizes);
+      const Index r = std::get<1>(sizes);
+      CAPTURE(n);
+      CAPTURE(r);
+      CAPTURE(c);
+      const Pair pair = random_pair(n, r);
+      const Matrix<double> P = pair.P(c);
+      const ShiftedCore core = lorma::shifted_core(pair.factors(), c);
+      const Eigen::VectorXd sigma = Eigen::JacobiSVD<Matrix<double>>(P).singularValues();
+      const double bound = 100 * double(n) * eps<double> * (1 + norm(P));
+      CHECK(std::abs(core.largest - sigma(0)) <= bound);
+      CHECK(std::abs(core.smallest - sigma(n - 1)) <= bound);
+      CHECK(core.dim == n);
+      CHECK(core.singular_values.size() == std::min(n, 2 * r));
+      // The same multiset once the |c| are added.
+      Eigen::VectorXd all = Eigen::VectorXd::Constant(n, std::abs(c));
+      all.head(core.singular_values.size()) = core.singular_values;
+      std::sort(all.data(), all.data() + n, std::greater<>());
+      CHECK((all - sigma).cwiseAbs().maxCoeff() <= bound);
+      if (c == 0.0 && r < n) {
+        CHECK(core.determinant.sign == 0.0);
+        CHECK(core.condition() == std::numeric_limits<double>::infinity());
+        continue;
+      }
+      const double determinant = P.determinant();
+      CHECK(std::abs(core.determinant.sign * std::exp(core.determinant.log_abs) - determinant) <=
+            1e3 * double(n) * eps<double> * std::abs(determinant) * core.condition());
+      const Matrix<double> sB = pair.scale * pair.B;
+      CHECK(distance(P * core.inverse_B, sB) <= bound * core.condition() * norm(sB));
+    }
   }
 }
 
 TEST_CASE("an exactly singular P has determinant sign 0 or a condition beyond eps") {
   // B = -e_0, A = e_0^T: P = I - e_0 e_0^T.
   Pair pair{-Matrix<double>::Identity(7, 1), Matrix<double>::Identity(1, 7), 1.0};
-  const IdentityCore core = lorma::identity_core(pair.factors());
+  const ShiftedCore core = lorma::shifted_core(pair.factors(), 1.0);
   CHECK(core.smallest <= 10 * eps<double>);
   CHECK(core.condition() >= 0.1 / eps<double>);
   CHECK(std::abs(core.largest - 1.0) <= 10 * eps<double>);
@@ -73,10 +89,10 @@ TEST_CASE("an exactly singular P has determinant sign 0 or a condition beyond ep
 
 TEST_CASE("the condition does not depend on how B and A are scaled against each other") {
   const Pair pair = random_pair(20, 3);
-  const double condition = lorma::identity_core(pair.factors()).condition();
+  const double condition = lorma::shifted_core(pair.factors(), 1.0).condition();
   for (const double t : {1e-8, 1e8}) {
     const Pair other{pair.B * t, pair.A / t, pair.scale};
-    CHECK(std::abs(lorma::identity_core(other.factors()).condition() / condition - 1) <=
+    CHECK(std::abs(lorma::shifted_core(other.factors(), 1.0).condition() / condition - 1) <=
           1e3 * eps<double> * condition);
   }
 }
@@ -84,12 +100,13 @@ TEST_CASE("the condition does not depend on how B and A are scaled against each 
 TEST_CASE("factors that do not fit together are named") {
   const Matrix<double> B(5, 2);
   const Matrix<double> A(3, 5);
-  CHECK_THROWS_WITH_AS(lorma::identity_core(Factors<double>{view_of(B), view_of(A), 1.0}),
-                       doctest::Contains("identity_core"), lorma::ShapeError);
+  CHECK_THROWS_WITH_AS(lorma::shifted_core(Factors<double>{view_of(B), view_of(A), 1.0}, 1.0),
+                       doctest::Contains("shifted_core"), lorma::ShapeError);
 }
 
 TEST_CASE_TEMPLATE("Inverse undoes the multiplier from either side, in place too", I, Identity,
-                   lorma::CyclicPermutation, lorma::None) {
+                   lorma::CyclicPermutation, lorma::None, Shifted<1>, Shifted<2>, Shifted<-3>,
+                   Shifted<0>) {
   for (const auto& sizes : {std::pair<Index, Index>{1, 1}, {6, 6}, {12, 3}, {17, 20}, {43, 2}}) {
     const Index n = std::get<0>(sizes);
     const Index r = std::get<1>(sizes);
@@ -99,7 +116,7 @@ TEST_CASE_TEMPLATE("Inverse undoes the multiplier from either side, in place too
     Workspace workspace;
     const auto frame = workspace.frame();
     const lorma::Operator<lorma::Dense, I, lorma::EigenCpu, double> P(workspace, pair.factors());
-    if (std::is_same_v<I, lorma::None> && r < n) {
+    if (is_plain<I> && r < n) {
       CHECK(inverse.condition() == std::numeric_limits<double>::infinity());
       continue;
     }
@@ -116,4 +133,41 @@ TEST_CASE_TEMPLATE("Inverse undoes the multiplier from either side, in place too
     inverse.apply_adjoint(workspace, view_of(std::as_const(Y)), view_of(Y));
     CHECK(distance(Y, X) <= bound);
   }
+}
+
+template <typename I>
+concept InvertsByFactorization = requires(const Inverse<I, double>& inverse) {
+  inverse.matrix();
+};
+static_assert(InvertsByFactorization<lorma::CyclicPermutation> &&
+              InvertsByFactorization<Shifted<0>>);
+static_assert(!InvertsByFactorization<Shifted<1>> && !InvertsByFactorization<Shifted<2>>);
+
+TEST_CASE_TEMPLATE("a user's own c I + M is unmerged by its structure", I, Shifted<1>, Shifted<2>,
+                   Shifted<-3>) {
+  constexpr Index n = 30, k = 7;
+  lorma::Adapter<double, I> pre(n, 4, 2.0);
+  lorma::Adapter<double, I, lorma::Auto, lorma::Post> post(k, 3, 1.5);
+  for (const auto& [B, A] : {std::pair(&pre.B(), &pre.A()), std::pair(&post.B(), &post.A())}) {
+    *B = random_matrix<double>(B->rows(), B->cols(), 5);
+    *A = random_matrix<double>(A->rows(), A->cols(), 6);
+  }
+  const Matrix<double> W0 = random_matrix<double>(n, k, 7);
+  Matrix<double> W = W0;
+  pre.merge_in_place(W);
+  post.merge_in_place(W);
+  post.unmerge_in_place(W);
+  pre.unmerge_in_place(W);
+  const double condition = lorma::shifted_core(pre.factors(), I::adds_identity).condition() *
+                           lorma::shifted_core(post.factors(), I::adds_identity).condition();
+  CHECK(distance(W, W0) <= 1e2 * n * eps<double> * condition * norm(W0));
+}
+
+TEST_CASE("a user's own inflation of c = 0 has no inverse below full rank") {
+  lorma::Adapter<double, Shifted<0>> adapter(6, 2, 1.0);
+  adapter.B() = random_matrix<double>(6, 2, 1);
+  adapter.A() = random_matrix<double>(2, 6, 2);
+  Matrix<double> W = random_matrix<double>(6, 3, 3);
+  CHECK_THROWS_WITH_AS(adapter.unmerge_in_place(W), doctest::Contains("infinity"),
+                       lorma::RankDeficient);
 }

@@ -2,8 +2,8 @@
 #include "adapters.hpp"
 
 #include <lorma/convert/plus_algebra.hpp>
-#include <lorma/io/lorma_directory.hpp>
-
+#include "changes.hpp"
+#include "layer_factors.hpp"
 #include "stop.hpp"
 
 namespace lorma_tool {
@@ -17,13 +17,9 @@ using lorma::Matrix;
 using lorma::PlusFactors;
 
 void require_plus(const LormaLayer& layer, const char* verb) {
-  if (layer.inflation == "Identity") return;
+  if (is_plus(layer)) return;
   throw lorma::Error(lorma::detail::in_quotes(layer.key()) + ": expected inflation Identity to " +
                      verb + ", got " + layer.inflation + ", which is not closed under it");
-}
-
-PlusFactors factors_of(const LormaLayer& layer) {
-  return {layer.scale() * layer.B.cast<double>(), layer.A.cast<double>()};
 }
 
 /// The scale is in B: alpha = r.
@@ -41,7 +37,7 @@ void write(const fs::path& out, const LormaAdapter& adapter, bool dry_run) {
 
 }  // namespace
 
-MadeAdapter compose(const ComposeOptions& options) {
+AdapterReport compose(const ComposeOptions& options) {
   require_absent(options.out);
   LormaAdapter result = lorma::read_lorma_adapter(options.first);
   for (LormaLayer& layer : lorma::read_lorma_adapter(options.second).layers) {
@@ -61,40 +57,39 @@ MadeAdapter compose(const ComposeOptions& options) {
                          layer.side + " of " + std::to_string(layer.B.rows()));
     }
     // P2 (P1 W0), or (W0 P1) P2.
-    const PlusFactors a = factors_of(*same);
-    const PlusFactors b = factors_of(layer);
+    const PlusFactors a = plus_factors_of(*same);
+    const PlusFactors b = plus_factors_of(layer);
     put(layer.side == "Pre" ? lorma::compose(b, a) : lorma::compose(a, b), *same);
   }
   lorma::detail::throw_problems(options.out, lorma::detail::problems_of(result.layers));
-  MadeAdapter made;
+  AdapterReport report;
   for (const LormaLayer& layer : result.layers) {
-    made.layers.push_back({layer.key(), layer.A.rows(), 0.0});
+    report.layers.push_back({layer.key(), layer.A.rows(), 0.0});
   }
   write(options.out, result, options.dry_run);
-  return made;
+  return report;
 }
 
-MadeAdapter resize(const ResizeOptions& options) {
+AdapterReport resize(const ResizeOptions& options) {
   require_absent(options.out);
   LormaAdapter adapter = lorma::read_lorma_adapter(options.adapter);
-  MadeAdapter made;
+  AdapterReport report;
   for (LormaLayer& layer : adapter.layers) {
     require_plus(layer, "resize");
-    const PlusFactors f = lorma::with_strength(factors_of(layer), options.strength);
+    const PlusFactors f = lorma::with_strength(plus_factors_of(layer), options.strength);
     Index rank = std::min<Index>(options.rank, layer.B.rows());
     if (rank == 0) {
       const Eigen::VectorXd sigma = lorma::with_rank(f, 1).spectrum;
-      const double wanted = options.energy * sigma.squaredNorm();
-      double kept = 0.0;
-      for (; rank < sigma.size() && kept < wanted; ++rank) kept += sigma(rank) * sigma(rank);
+      const double all = sigma.squaredNorm();
+      rank = lorma::analysis::detail::smallest_rank(sigma, 0.0, (1.0 - options.energy) * all);
       rank = std::max<Index>(rank, 1);
     }
     const lorma::ChangeOfRank change = lorma::with_rank(f, rank);
     put(change.factors, layer);
-    made.layers.push_back({layer.key(), rank, change.dropped});
+    report.layers.push_back({layer.key(), rank, change.dropped});
   }
   write(options.out, adapter, options.dry_run);
-  return made;
+  return report;
 }
 
 }  // namespace lorma_tool

@@ -4,7 +4,7 @@
 
 /// `lorma compose` and `lorma resize`: LoRMA+ adapters from LoRMA+ adapters, without their base.
 
-#include "made_layers.hpp"
+#include "adapter_report.hpp"
 
 namespace lorma_tool {
 
@@ -18,7 +18,7 @@ struct ComposeOptions {
 /// One adapter whose merge is that of `first`, then `second`. A weight, or a slice of one, that
 /// only one of them has keeps that one's factors, whatever its inflation. Throws lorma::Error where
 /// both have a weight and their sides, layouts, slices or inflations do not allow one product.
-MadeAdapter compose(const ComposeOptions& options);
+AdapterReport compose(const ComposeOptions& options);
 
 struct ResizeOptions {
   std::filesystem::path adapter;
@@ -31,7 +31,7 @@ struct ResizeOptions {
 
 /// The nearest adapter of another rank or strength. Throws lorma::Error for inflations other than
 /// Identity.
-MadeAdapter resize(const ResizeOptions& options);
+AdapterReport resize(const ResizeOptions& options);
 
 }  // namespace lorma_tool
 

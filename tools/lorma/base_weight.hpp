@@ -43,20 +43,14 @@ auto with_base_weight(const lorma::SafetensorsFile& file, const lorma::StoredTen
   return tensor.dtype == lorma::Dtype::F64 ? call(double{}) : call(float{});
 }
 
-/// What a LoRMA+ layer, with its factors as they are written, misses of the change D of its weight:
-/// ||D - s B A W0||_F / ||D||_F (Pre), ||D - W0 s B A||_F / ||D||_F (Post); 0 where D = 0.
-template <typename S>
-double multiplier_residual(const lorma::Matrix<double>& change, const lorma::Matrix<S>& W0,
-                           const lorma::LormaLayer& layer) {
-  const double size = change.stableNorm();
-  if (size == 0.0) return 0.0;
-  const lorma::Matrix<double> weight = W0.template cast<double>();
-  const lorma::Matrix<double> B = layer.scale() * layer.B.cast<double>();
-  const lorma::Matrix<double> A = layer.A.cast<double>();
-  const lorma::Matrix<double> reached = layer.side == "Pre"
-                                            ? lorma::Matrix<double>(B * (A * weight))
-                                            : lorma::Matrix<double>((weight * B) * A);
-  return (change - reached).stableNorm() / size;
+/// The same weight in double.
+inline lorma::Matrix<double> base_weight(const lorma::SafetensorsFile& file,
+                                         const lorma::StoredTensor& tensor,
+                                         lorma::WeightLayout layout,
+                                         const lorma::OutputSlice& outputs) {
+  return with_base_weight(file, tensor, layout, outputs, [](const auto& W) {
+    return lorma::Matrix<double>(W.template cast<double>());
+  });
 }
 
 }  // namespace lorma_tool

@@ -18,31 +18,6 @@ using lorma::LormaLayer;
 using lorma::Matrix;
 using lorma::RowMajorMatrix;
 
-bool scales_with_strength(const LormaLayer& layer) {
-  return layer.inflation == "Identity";  // (1 - t) I + t (I + s B A) = I + t s B A
-}
-
-template <typename S, typename Block>
-void multiply(const LormaLayer& layer, const Application& how, Block&& W) {
-  lorma::visit_adapter<S>({.inflation = layer.inflation, .side = layer.side}, [&](auto type) {
-    using Adapter = typename decltype(type)::type;
-    Adapter adapter(layer.B.rows(), layer.B.cols(), static_cast<S>(layer.alpha));
-    const double t = scales_with_strength(layer) ? how.strength : 1.0;
-    adapter.set_factors((t * layer.B.template cast<double>()).template cast<S>(),
-                        layer.A.template cast<S>());
-    if (how.undo) {
-      lorma::Workspace workspace;
-      return lorma::unmerge_in_place<typename Adapter::Inflation, lorma::Auto,
-                                     typename Adapter::Side>(
-          adapter.factors(), W, workspace, lorma::Finiteness::unchecked, how.epsilon);
-    }
-    if (scales_with_strength(layer) || how.strength == 1.0) return adapter.merge_in_place(W);
-    const Matrix<S> old = W;
-    adapter.merge_in_place(W);
-    W = static_cast<S>(1.0 - how.strength) * old + static_cast<S>(how.strength) * W;
-  });
-}
-
 template <typename S>
 void add(const LoraLayer& layer, const Application& how, bool turned, RowMajorMatrix<S>& W) {
   const double scale = (how.undo ? -1.0 : 1.0) * how.strength * layer.scale;
@@ -279,28 +254,57 @@ void check_fingerprint(const Change& change, const lorma::StoredTensor& tensor, 
 void check_application(const Change& change, const Application& how) {
   if (!how.undo || how.strength == 1.0) return;
   for (const LormaLayer& layer : change.multiply) {
-    if (scales_with_strength(layer)) continue;
+    if (is_plus(layer)) continue;
     throw lorma::Error(lorma::detail::in_quotes(layer.key()) +
                        ": expected inflation Identity to undo a strength other than 1, got " +
                        layer.inflation);
   }
 }
 
+bool is_plus(const LormaLayer& layer) {
+  bool plus = false;
+  lorma::detail::visit_name(lorma::AllInflations{}, "inflation", layer.inflation, [&](auto type) {
+    plus = lorma::IsPlus<typename decltype(type)::type>;
+  });
+  return plus;
+}
+
+template <typename S>
+void multiply(const LormaLayer& layer, const Application& how, const lorma::MatrixView<S>& W) {
+  lorma::visit_adapter<S>({.inflation = layer.inflation, .side = layer.side}, [&](auto type) {
+    using Adapter = typename decltype(type)::type;
+    constexpr bool plus = lorma::IsPlus<typename Adapter::Inflation>;
+    const double t = plus ? how.strength : 1.0;  // (1 - t) I + t (I + s B A) = I + t s B A
+    const Matrix<S> B = (t * layer.B.template cast<double>()).template cast<S>();
+    const Matrix<S> A = layer.A.template cast<S>();
+    const lorma::AdapterView<S, typename Adapter::Inflation, lorma::Auto, typename Adapter::Side>
+        adapter(B, A, static_cast<S>(layer.alpha) / static_cast<S>(A.rows()));
+    lorma::Workspace workspace;
+    if (how.undo) {
+      return adapter.unmerge_in_place(W, workspace, lorma::Finiteness::unchecked, how.epsilon);
+    }
+    if (plus || how.strength == 1.0) return adapter.merge_in_place(W, workspace);
+    lorma::visit_eigen(W, [&](auto w) {
+      const Matrix<S> old = w;
+      adapter.merge_in_place(W, workspace);
+      w = static_cast<S>(1.0 - how.strength) * old + static_cast<S>(how.strength) * w;
+    });
+  });
+}
+
+template void multiply(const LormaLayer&, const Application&, const lorma::MatrixView<float>&);
+template void multiply(const LormaLayer&, const Application&, const lorma::MatrixView<double>&);
+
 template <typename S>
 void apply(const Change& change, const Application& how, RowMajorMatrix<S>& W) {
   if (how.strength == 0.0) return;
   const bool turned = change.is_turned();
   if (change.add) return add(*change.add, how, turned, W);
+  auto all = lorma::view_of(W);
+  if (turned) all = all.transposed();
   for (const LormaLayer& layer : change.multiply) {
-    const bool whole = layer.outputs.is_whole();
-    const Index first = layer.outputs.first;
-    if (turned) {
-      const Index count = whole ? W.cols() : layer.outputs.count;
-      multiply<S>(layer, how, W.middleCols(first, count).transpose());
-    } else {
-      const Index count = whole ? W.rows() : layer.outputs.count;
-      multiply<S>(layer, how, W.middleRows(first, count));
-    }
+    const lorma::OutputSlice& outputs = layer.outputs;
+    multiply(layer, how, outputs.is_whole() ? all : all.row_range(outputs.first, outputs.count));
   }
 }
 

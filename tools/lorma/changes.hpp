@@ -68,6 +68,15 @@ struct Application {
 /// Throws lorma::Error where the change cannot be undone at that strength.
 void check_application(const Change& change, const Application& how);
 
+/// Whether P = I + M: the inflations that compose, change their rank and take a strength.
+bool is_plus(const lorma::LormaLayer& layer);
+
+/// The weight, or the slice of it, that one layer multiplies: W (out x in) becomes W1. S: float or
+/// double. Throws as apply does.
+template <typename S>
+void multiply(const lorma::LormaLayer& layer, const Application& how,
+              const lorma::MatrixView<S>& W);
+
 /// W, as stored, becomes what the change makes of it. S: float or double. Throws lorma::Error; when
 /// it is undone, RankDeficient where no digit of the old weight would come back.
 template <typename S>

@@ -4,8 +4,8 @@
 
 /// `lorma convert`: between LoRMA adapters and PEFT's LoRA adapters, over the base of both.
 
+#include "adapter_report.hpp"
 #include "changes.hpp"
-#include "made_layers.hpp"
 
 namespace lorma_tool {
 
@@ -27,7 +27,7 @@ struct ConvertOptions {
 /// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the
 /// best approximation of their change; slices of one weight become one LoRA layer of the sum of
 /// their ranks. LoRA becomes LoRMA+ as far as the weight allows. Throws lorma::Error.
-MadeAdapter convert(const ConvertOptions& options);
+AdapterReport convert(const ConvertOptions& options);
 
 }  // namespace lorma_tool
 

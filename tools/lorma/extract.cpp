@@ -9,6 +9,7 @@
 
 #include "base_weight.hpp"
 #include "checkpoint.hpp"
+#include "layer_factors.hpp"
 #include "progress.hpp"
 #include "stop.hpp"
 
@@ -67,21 +68,19 @@ struct Pair {
 template <typename F>
 void with_weights(const Pair& pair, const OutputSlice& outputs, bool in_out, F&& f) {
   const auto layout = in_out ? lorma::WeightLayout::in_out : lorma::WeightLayout::out_in;
-  with_base_weight(*pair.base, *pair.before, layout, outputs, [&](const auto& W0) {
-    with_base_weight(*pair.tuned, *pair.after, layout, outputs,
-                     [&](const auto& W) { f(W0, W.template cast<double>().eval()); });
-  });
+  const Matrix<double> W = base_weight(*pair.tuned, *pair.after, layout, outputs);
+  with_base_weight(*pair.base, *pair.before, layout, outputs, [&](const auto& W0) { f(W0, W); });
 }
 
 template <typename Found>
-void put_verdict(const Found& found, Index needed, MadeLayer& line) {
+void put_verdict(const Found& found, Index needed, LayerReport& line) {
   line.base_rank = found.base_rank;
   line.needed_rank = needed;
   line.unreachable = found.unreachable;
 }
 
 lorma::LormaLayer multiplicative(const Pair& pair, const OutputSlice& outputs,
-                                 const ExtractOptions& options, MadeAdapter& made) {
+                                 const ExtractOptions& options, AdapterReport& report) {
   lorma::LormaLayer layer;
   layer.weight = pair.before->name;
   layer.outputs = outputs;
@@ -95,31 +94,28 @@ lorma::LormaLayer multiplicative(const Pair& pair, const OutputSlice& outputs,
     layer.B = found.B.template cast<float>();
     layer.A = found.A.template cast<float>();
     layer.alpha = static_cast<double>(found.A.rows());
-    const Matrix<double> change = W - W0.template cast<double>();
-    made.layers.push_back({layer.key(), found.A.rows(), multiplier_residual(change, W0, layer)});
-    put_verdict(found, pre ? W0.cols() : W0.rows(), made.layers.back());
+    const Matrix<double> old = W0.template cast<double>();
+    const Matrix<double> change = W - old;
+    report.layers.push_back({layer.key(), found.A.rows(), residual_of(layer, old, change)});
+    put_verdict(found, pre ? W0.cols() : W0.rows(), report.layers.back());
   });
   return layer;
 }
 
-lorma::LoraLayer additive(const Pair& pair, const ExtractOptions& options, MadeAdapter& made) {
+lorma::LoraLayer additive(const Pair& pair, const ExtractOptions& options, AdapterReport& report) {
   lorma::LoraLayer layer;
   layer.module = options.prefix + lorma::peft_module(pair.before->name);
   with_weights(pair, {}, options.in_out, [&](const auto& W0, const auto& W) {
     const Matrix<double> change = W - W0.template cast<double>();
-    const auto svd = lorma::analysis::truncated_svd(change, truncation(options));
-    const Index r = std::max<Index>(1, svd.sigma.size());
-    const Eigen::VectorXd root = svd.sigma.cwiseSqrt();
-    layer.B = Matrix<float>::Zero(W0.rows(), r);
-    layer.A = Matrix<float>::Zero(r, W0.cols());
-    layer.B.leftCols(root.size()) = (svd.U * root.asDiagonal()).template cast<float>();
-    layer.A.topRows(root.size()) = (root.asDiagonal() * svd.V.transpose()).template cast<float>();
-    made.layers.push_back({pair.before->name, r, residual_of(change, layer.B, layer.A)});
+    AdditiveLayer best = best_additive(change, truncation(options));
+    report.layers.push_back({pair.before->name, best.A.rows(), best.residual});
+    layer.B = std::move(best.B);
+    layer.A = std::move(best.A);
     // What a multiplier would reach, for comparison.
     const bool pre = options.side == "Pre";
     const auto reach = pre ? lorma::analysis::reach<lorma::Pre>(W0, W)
                            : lorma::analysis::reach<lorma::Post>(W0, W);
-    put_verdict(reach, pre ? W0.cols() : W0.rows(), made.layers.back());
+    put_verdict(reach, pre ? W0.cols() : W0.rows(), report.layers.back());
   });
   return layer;
 }
@@ -142,7 +138,7 @@ std::vector<OutputSlice> slices_of(const StoredTensor& tensor, const ExtractOpti
 
 /// The tensors that changed and can be adapted; the others that changed are named in `made`.
 std::vector<Pair> changed_weights(const Checkpoint& base, const Checkpoint& tuned,
-                                  const ExtractOptions& options, MadeAdapter& made) {
+                                  const ExtractOptions& options, AdapterReport& report) {
   const std::optional<std::regex> match = expression(options.match);
   std::vector<Pair> pairs;
   Progress progress(options.progress, base.bytes(), Progress::Unit::bytes);
@@ -153,7 +149,8 @@ std::vector<Pair> changed_weights(const Checkpoint& base, const Checkpoint& tune
       const Checkpoint::Found after = tuned.find(before.name);
       const std::string name = lorma::detail::in_quotes(before.name);
       if (after.file == nullptr) {
-        made.remarks.push_back("left alone: " + name + ": the tuned checkpoint has no such tensor");
+        report.remarks.push_back("left alone: " + name +
+                                 ": the tuned checkpoint has no such tensor");
         continue;
       }
       if (before.shape != after.tensor->shape) {
@@ -170,7 +167,7 @@ std::vector<Pair> changed_weights(const Checkpoint& base, const Checkpoint& tune
       if (why.empty()) {
         pairs.push_back({file.get(), &before, after.file, after.tensor});
       } else {
-        made.remarks.push_back("left alone: " + name + ": changed, but " + why);
+        report.remarks.push_back("left alone: " + name + ": changed, but " + why);
       }
     }
   }
@@ -179,13 +176,13 @@ std::vector<Pair> changed_weights(const Checkpoint& base, const Checkpoint& tune
 
 }  // namespace
 
-MadeAdapter extract(const ExtractOptions& options) {
+AdapterReport extract(const ExtractOptions& options) {
   require_absent(options.out);
   const Checkpoint base(options.base);
   const Checkpoint tuned(options.tuned);
   const std::optional<std::regex> fused = expression(options.fused);
-  MadeAdapter made;
-  const std::vector<Pair> pairs = changed_weights(base, tuned, options, made);
+  AdapterReport report;
+  const std::vector<Pair> pairs = changed_weights(base, tuned, options, report);
   double total = 0.0;
   for (const Pair& pair : pairs) total += static_cast<double>(pair.before->bytes.size());
   Progress progress(options.progress, total, Progress::Unit::bytes);
@@ -195,14 +192,14 @@ MadeAdapter extract(const ExtractOptions& options) {
   for (const Pair& pair : pairs) {
     for (const OutputSlice& outputs : slices_of(*pair.before, options, fused)) {
       if (options.to == "lora") {
-        lora.layers.push_back(additive(pair, options, made));
+        lora.layers.push_back(additive(pair, options, report));
       } else {
-        adapter.layers.push_back(multiplicative(pair, outputs, options, made));
+        adapter.layers.push_back(multiplicative(pair, outputs, options, report));
       }
     }
     progress.done(static_cast<double>(pair.before->bytes.size()), pair.before->name);
   }
-  if (options.dry_run) return made;
+  if (options.dry_run) return report;
   lorma::make_portable(lora);
   const Writing writing;
   if (options.to == "lora") {
@@ -210,7 +207,7 @@ MadeAdapter extract(const ExtractOptions& options) {
   } else {
     lorma::write_lorma_adapter(options.out, adapter);
   }
-  return made;
+  return report;
 }
 
 }  // namespace lorma_tool

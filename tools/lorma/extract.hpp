@@ -4,7 +4,7 @@
 
 /// `lorma extract`: the adapter that lies between a checkpoint and a tuned one.
 
-#include "made_layers.hpp"
+#include "adapter_report.hpp"
 
 namespace lorma_tool {
 
@@ -28,7 +28,7 @@ struct ExtractOptions {
 
 /// Factors for every 2-D tensor that changed; embeddings and others are named, not adapted. Throws
 /// lorma::Error for tensors of other shapes than the base's.
-MadeAdapter extract(const ExtractOptions& options);
+AdapterReport extract(const ExtractOptions& options);
 
 }  // namespace lorma_tool
 

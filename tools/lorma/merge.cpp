@@ -36,8 +36,9 @@ struct Scratch {
   }
 };
 
-/// Throws NonFinite where the new weight is not finite.
-void change(const Target& target, const MergeOptions& options, Scratch& scratch) {
+/// The new weight of one target, as it is to be stored, into scratch.bytes. Throws NonFinite where
+/// it is not finite.
+void compute_weight(const Target& target, const MergeOptions& options, Scratch& scratch) {
   check_stop();
   check_fingerprint(*target.change, *target.tensor, options.unmerge || options.any_base);
   const lorma::Dtype type = target.tensor->dtype;
@@ -91,7 +92,7 @@ class Ahead {
     results_.push_back({&target, std::move(scratch), {}});
     results_.back().done = std::async(std::launch::async, [this, &target, &memory] {
       set_own_threads(share_.each);
-      change(target, options_, memory);
+      compute_weight(target, options_, memory);
     });
   }
 
@@ -212,7 +213,7 @@ MergeReport merge(const MergeOptions& options) {
     Progress progress(options.progress, total, Progress::Unit::bytes);
     Scratch scratch;
     for (const Target& target : targets) {
-      change(target, options, scratch);
+      compute_weight(target, options, scratch);
       progress.done(double(target.tensor->bytes.size()), "checking " + target.change->tensor);
     }
   }

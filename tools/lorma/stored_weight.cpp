@@ -3,7 +3,6 @@
 
 #include <bit>
 #include <cmath>
-#include <lorma/primitives/unmerge.hpp>
 
 #include "stop.hpp"
 
@@ -52,8 +51,7 @@ bool same_bytes(const lorma::StoredTensor& a, const lorma::StoredTensor& b) {
 }
 
 double epsilon_of(Dtype type) {
-  return with_type(type,
-                   [](auto zero) { return lorma::detail::storage_epsilon<decltype(zero)>(); });
+  return with_type(type, [](auto zero) { return lorma::epsilon_of<decltype(zero)>(); });
 }
 
 template <typename S>

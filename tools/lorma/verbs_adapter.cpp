@@ -37,14 +37,14 @@ void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&
       "stopped\nby Ctrl-C. Unless it is 0, the output is absent.");
   verb->callback([state, make] {
     if constexpr (requires { state->options.progress; }) state->options.progress = !state->quiet;
-    const MadeAdapter made = make(state->options);
+    const AdapterReport report = make(state->options);
     if (!state->quiet) {
-      for (const std::string& line : made.remarks) std::cerr << "lorma: " << line << '\n';
+      for (const std::string& line : report.remarks) std::cerr << "lorma: " << line << '\n';
     }
     if (state->json) {
-      std::cout << to_json(made);
+      std::cout << to_json(report);
     } else {
-      print(std::cout, made);
+      print(std::cout, report);
     }
   });
 }

@@ -15,13 +15,13 @@
 /// within that interval around the tolerance and the decomposition decides.
 
 #include <Eigen/Eigenvalues>
-#include <Eigen/QR>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 
 #include "lorma/analysis/inertia.hpp"
 #include "lorma/analysis/tolerance.hpp"
+#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
@@ -31,6 +31,7 @@ constexpr std::string_view name_of(RankMethod method) {
   return method == RankMethod::inertia ? "inertia" : "svd";
 }
 
+/// A rank and what it rests on.
 struct RankAnswer {
   Index rank = 0;
   double tolerance = 0.0;  ///< absolute
@@ -41,6 +42,12 @@ struct RankAnswer {
 };
 
 namespace detail {
+
+/// G += X X^T, lower triangle.
+template <typename Real>
+void add_square(Matrix<Real>& G, const MatrixView<const Real>& X) {
+  visit_eigen(X, [&](const auto& x) { G.template selfadjointView<Eigen::Lower>().rankUpdate(x); });
+}
 
 /// G = M M^T or M^T M, the smaller, lower triangle, by panels of the long side converted to double.
 template <typename Derived>
@@ -57,10 +64,10 @@ Matrix<double> gram(const Eigen::DenseBase<Derived>& m) {
     const Index count = std::min(width, length - j);
     if (wide) {
       panel = m.derived().middleCols(j, count).template cast<double>();
-      G.template selfadjointView<Eigen::Lower>().rankUpdate(panel);
+      add_square(G, as_const(view_of(panel)));
     } else {
       panel = m.derived().middleRows(j, count).template cast<double>();
-      G.template selfadjointView<Eigen::Lower>().rankUpdate(panel.transpose());
+      add_square(G, as_const(view_of(panel)).transposed());
     }
   }
   return G;
@@ -75,12 +82,11 @@ struct Largest {
 
 template <typename Real>
 Largest largest_eigenvalue(const Matrix<Real>& G, double relative) {
-  using Vector = Eigen::Matrix<Real, Eigen::Dynamic, 1>;
   const Index p = G.rows();
   constexpr Index most = 80;
   const Index steps = std::min(most, p);
   Matrix<Real> basis(p, steps + 1);
-  Vector v(p);
+  Vector<Real> v(p);
   // Multiples of the golden ratio modulo 1: a start that no eigenvector of interest is orthogonal
   // to.
   for (Index i = 0; i < p; ++i) {
@@ -88,14 +94,14 @@ Largest largest_eigenvalue(const Matrix<Real>& G, double relative) {
     v(i) = multiple - std::floor(multiple) - 0.5;
   }
   basis.col(0) = v.normalized();
-  Vector alpha = Vector::Zero(steps);
-  Vector beta = Vector::Zero(steps);
+  Vector<Real> alpha = Vector<Real>::Zero(steps);
+  Vector<Real> beta = Vector<Real>::Zero(steps);
   Largest result;
   for (Index k = 0; k < steps; ++k) {
-    Vector w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
+    Vector<Real> w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
     alpha(k) = basis.col(k).dot(w);
     for (int again = 0; again < 2; ++again) {
-      const Vector overlap = basis.leftCols(k + 1).transpose() * w;
+      const Vector<Real> overlap = basis.leftCols(k + 1).transpose() * w;
       w.noalias() -= basis.leftCols(k + 1) * overlap;
     }
     beta(k) = w.norm();
@@ -153,8 +159,7 @@ bool has_small_eigenvalues(const Matrix<Real>& G, const Matrix<Real>& factors, I
     L.solveInPlace(V);
     V.array().colwise() /= factors.diagonal().array();
     L.transpose().solveInPlace(V);
-    const Eigen::HouseholderQR<Matrix<Real>> qr(V);
-    V = qr.householderQ() * Matrix<Real>::Identity(p, columns);
+    V = lorma::detail::orthonormal(V);
     const Matrix<Real> form = V.transpose() * (G.template selfadjointView<Eigen::Lower>() * V);
     const Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz(form, Eigen::EigenvaluesOnly);
     if (ritz.eigenvalues()(few - 1) < certain) return true;
@@ -162,14 +167,14 @@ bool has_small_eigenvalues(const Matrix<Real>& G, const Matrix<Real>& factors, I
   return false;
 }
 
-template <typename Derived>
-std::optional<RankAnswer> rank_by_inertia(const Eigen::DenseBase<Derived>& m,
+/// From the Gram matrix of an m x n matrix with `relative` as its default tolerance.
+template <typename Real>
+std::optional<RankAnswer> rank_by_inertia(const Matrix<Real>& G, Index m, Index n, double relative,
                                           std::optional<double> absolute) {
-  const Matrix<double> G = gram(m);
-  const double length = static_cast<double>(std::max(m.rows(), m.cols()));
+  const double length = static_cast<double>(std::max(m, n));
   const double frobenius = G.trace();
   // Squares of finite narrow numbers do not overflow a double.
-  if (!std::isfinite(frobenius)) throw_non_finite("certain_rank", m.rows(), m.cols());
+  if (!std::isfinite(frobenius)) throw_non_finite("certain_rank", m, n);
   if (frobenius == 0.0) return RankAnswer{0, absolute.value_or(0.0), RankMethod::inertia, 1.0};
   RankAnswer answer;
   answer.method = RankMethod::inertia;
@@ -178,7 +183,7 @@ std::optional<RankAnswer> rank_by_inertia(const Eigen::DenseBase<Derived>& m,
     answer.tolerance = *absolute;
   } else {
     const Largest top = largest_eigenvalue(G, 5e-3);
-    answer.tolerance = default_tolerance(m) * std::sqrt(top.value);
+    answer.tolerance = relative * std::sqrt(top.value);
     doubt = 0.5 * top.residual / top.value;
   }
   const double square = answer.tolerance * answer.tolerance;
@@ -187,7 +192,7 @@ std::optional<RankAnswer> rank_by_inertia(const Eigen::DenseBase<Derived>& m,
   const double half_width = square * (2.0 * doubt + 1.1 * factorization_share) + gram_error;
   if (!(half_width < 0.5 * square)) return std::nullopt;
   Workspace workspace;
-  Matrix<double> factors;
+  Matrix<Real> factors;
   const double above = square + half_width;
   const double below = square - half_width;
   const std::optional<Index> high = eigenvalues_above(workspace, G, above, factors);
@@ -202,6 +207,12 @@ std::optional<RankAnswer> rank_by_inertia(const Eigen::DenseBase<Derived>& m,
   if (!low || *low != *high) return std::nullopt;
   return answer;
 }
+
+#ifdef LORMA_COMPILED
+extern template void add_square(Matrix<double>&, const MatrixView<const double>&);
+extern template std::optional<RankAnswer> rank_by_inertia(const Matrix<double>&, Index, Index,
+                                                          double, std::optional<double>);
+#endif
 
 }  // namespace detail
 
@@ -222,7 +233,9 @@ RankAnswer certain_rank(const Eigen::DenseBase<Derived>& m,
   constexpr Index worth = 96;
   if constexpr (narrow) {
     if (std::min(m.rows(), m.cols()) >= worth) {
-      if (const auto answer = detail::rank_by_inertia(m, absolute)) return *answer;
+      const auto answer = detail::rank_by_inertia(detail::gram(m), m.rows(), m.cols(),
+                                                  default_tolerance(m), absolute);
+      if (answer) return *answer;
     }
   }
   const Eigen::VectorXd sigma = detail::singular_values_of(detail::finite_copy("certain_rank", m));

@@ -10,6 +10,7 @@
 #include "lorma/analysis/find_multiplier.hpp"
 #include "lorma/analysis/pseudo_inverse.hpp"
 #include "lorma/analysis/truncated_svd.hpp"
+#include "lorma/core/plus_factors.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
@@ -22,11 +23,9 @@ struct Reach {
   double unreachable = 0.0;
 };
 
-/// Factors of the LoRMA+ adapter of rank r, scale 1, whose merged weight is nearest to W:
-/// the minimum of ||(I + B A) W0 - W||_F (Pre) or ||W0 (I + B A) - W||_F (Post) over all B, A.
-struct ExtractedFactors : Reach {
-  Matrix<double> B;          ///< n x r
-  Matrix<double> A;          ///< r x n
+/// Factors of the LoRMA+ adapter of rank r whose merged weight is nearest to W: the minimum of
+/// ||(I + B A) W0 - W||_F (Pre) or ||W0 (I + B A) - W||_F (Post) over all B, A.
+struct ExtractedFactors : PlusFactors, Reach {
   double residual = 0.0;     ///< of the merged weight against W, relative to ||W - W0||_F
   Eigen::VectorXd spectrum;  ///< leading singular values of the reachable change, descending
 };
@@ -46,22 +45,48 @@ Matrix<Real> reachable_part(const PseudoInverse<Real>& inverse, const Matrix<Rea
   return inside;
 }
 
-/// (I + B A) W0 for the W0 of `inverse` and D = W - W0.
+/// (I + B A) W0 for the W0 of `inverse` and D = W - W0, with `least` columns or more: zeros beyond
+/// those that the change takes. Source: docs/mathematics.md, section 7.
 template <typename Real>
 ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<Real>& change,
-                              const Truncation& wanted) {
-  // docs/mathematics.md, section 7.
+                              const Truncation& wanted, Index least) {
   ExtractedFactors result;
   const Matrix<Real> reachable = reachable_part(inverse, change, result);
-  const TruncatedSvd svd = truncated_svd(reachable, wanted);
+  const TruncatedSvd svd = lorma::analysis::truncated_svd(reachable, wanted);
   result.spectrum = svd.leading;
-  const Eigen::VectorXd root = svd.sigma.cwiseSqrt();
-  result.B = svd.U * root.asDiagonal();
-  result.A = inverse.times(root.asDiagonal() * svd.V.transpose());
+  Matrix<Real> right;
+  split(svd.U, svd.sigma, svd.V, std::max(least, svd.sigma.size()), result.B, right);
+  result.A = inverse.times(right);
   const double inside = std::sqrt(std::max(0.0, 1.0 - result.unreachable * result.unreachable));
   result.residual = std::hypot(result.unreachable, inside * svd.residual);
   return result;
 }
+
+template <typename Side, typename D0, typename D1>
+ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W,
+                         const Truncation& wanted, Index least) {
+  check_same_size("extract", W0, W);
+  check_truncation("extract", wanted);
+  const Matrix<double> change = finite_copy("extract", W) - finite_copy("extract", W0);
+  if constexpr (std::is_same_v<Side, Pre>) {
+    return extract_left(PseudoInverse<>("extract", W0), change, wanted, least);
+  } else {
+    // W0 (I + B A) = ((I + A^T B^T) W0^T)^T
+    ExtractedFactors result = extract_left<double>(PseudoInverse<>("extract", W0.transpose()),
+                                                   change.transpose(), wanted, least);
+    result.B.transposeInPlace();
+    result.A.transposeInPlace();
+    result.B.swap(result.A);
+    return result;
+  }
+}
+
+#ifdef LORMA_COMPILED
+extern template Matrix<double> reachable_part(const PseudoInverse<double>&, const Matrix<double>&,
+                                              Reach&);
+extern template ExtractedFactors extract_left(const PseudoInverse<double>&, const Matrix<double>&,
+                                              const Truncation&, Index);
+#endif
 
 }  // namespace detail
 
@@ -87,26 +112,7 @@ Reach reach(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W) {
 template <typename Side = Pre, typename D0, typename D1>
 ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W,
                          const Truncation& wanted) {
-  detail::check_same_size("extract", W0, W);
-  detail::check_truncation("extract", wanted);
-  Matrix<double> change = detail::finite_copy("extract", W) - detail::finite_copy("extract", W0);
-  ExtractedFactors result;
-  if constexpr (std::is_same_v<Side, Pre>) {
-    result = detail::extract_left(PseudoInverse<>("extract", W0), change, wanted);
-  } else {
-    // W0 (I + B A) = ((I + A^T B^T) W0^T)^T
-    result = detail::extract_left<double>(PseudoInverse<>("extract", W0.transpose()),
-                                          change.transpose(), wanted);
-    Matrix<double> B = result.A.transpose();
-    result.A = result.B.transpose();
-    result.B = std::move(B);
-  }
-  if (result.B.cols() == 0) {
-    const Index n = Side::dim(W0.rows(), W0.cols());
-    result.B = Matrix<double>::Zero(n, 1);
-    result.A = Matrix<double>::Zero(1, n);
-  }
-  return result;
+  return detail::extract<Side>(W0, W, wanted, 1);
 }
 
 /// Of rank r: where the change has less, the rest of the factors is zero. Throws ShapeError for
@@ -116,13 +122,7 @@ ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<
   if (r < 1) {
     throw ShapeError("lorma::analysis::extract: expected a rank r >= 1, got " + std::to_string(r));
   }
-  ExtractedFactors result = extract<Side>(W0, W, Truncation{.rank = r});
-  const Index kept = result.B.cols();
-  result.B.conservativeResize(Eigen::NoChange, r);
-  result.A.conservativeResize(r, Eigen::NoChange);
-  result.B.rightCols(r - kept).setZero();
-  result.A.bottomRows(r - kept).setZero();
-  return result;
+  return detail::extract<Side>(W0, W, {.rank = r}, r);
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

@@ -19,6 +19,7 @@
 
 namespace lorma::inline LORMA_ABI::analysis {
 
+/// Both ends of the spectrum of P, and what they cost.
 struct ExtremeSingularValues {
   double largest = 0.0;
   double smallest = 0.0;   ///< not converged: the best that was found, at least sigma_n

@@ -77,8 +77,8 @@ void factor(Workspace& workspace, const MatrixView<Real>& H) {
 }  // namespace detail
 
 /// Inertia of the symmetric H (p x p, column-major, lower triangle), which is overwritten.
-/// Cost p^3 / 3 flops, a workspace of p^2 / 4 numbers. A template so that only who calls it
-/// compiles it.
+/// Cost p^3 / 3 flops, a workspace of p^2 / 4 numbers. A template, so only callers pay its compile
+/// time.
 template <typename Real>
 Inertia inertia_in_place(Workspace& workspace, const MatrixView<Real>& H) {
   const Index p = H.rows;
@@ -95,9 +95,8 @@ Inertia inertia_in_place(Workspace& workspace, const MatrixView<Real>& H) {
   }
   // Higham, Accuracy and Stability of Numerical Algorithms, section 11.1: without pivoting the
   // error is 2 gamma_p |L| |D| |L|^T at most; its largest row sum bounds the 2-norm.
-  using Vector = Eigen::Matrix<Real, Eigen::Dynamic, 1>;
-  Vector inner = Vector::Zero(p);
-  Vector sums = Vector::Zero(p);
+  Vector<Real> inner = Vector<Real>::Zero(p);
+  Vector<Real> sums = Vector<Real>::Zero(p);
   for (Index k = 0; k < p; ++k) {
     Real column = Real(1);
     for (Index i = k + 1; i < p; ++i) column += std::abs(H(i, k));

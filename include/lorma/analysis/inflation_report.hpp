@@ -16,6 +16,7 @@
 
 namespace lorma::inline LORMA_ABI::analysis {
 
+/// What one inflation makes of the factors.
 struct InflationLine {
   std::string inflation;
   Index rank = 0;
@@ -31,15 +32,13 @@ std::vector<InflationLine> inflation_report(const Factors<S>& f) {
   lorma::detail::check_factors("analysis::inflation_report", f);
   std::vector<InflationLine> lines;
   const auto add = [&]<typename Inflation>(std::type_identity<Inflation>) {
-    Adapter<S, Inflation> adapter(f.dim(), f.rank(), f.scale * static_cast<S>(f.rank()));
-    Workspace unused;
-    EigenCpu::copy(unused, f.A, view_of(adapter.A()));
-    EigenCpu::copy(unused, f.B, view_of(adapter.B()));
+    const AdapterView<S, Inflation> adapter(f.B, f.A, f.scale);
     const Eigen::VectorXd sigma = multiplier_singular_values(adapter);
     const auto n = static_cast<double>(f.dim());
     InflationLine line;
     line.inflation = Inflation::name;
-    line.rank = detail::count_above(sigma, n * detail::epsilon_of<S>() * detail::largest(sigma));
+    line.rank = detail::count_above(
+        sigma, detail::relative_tolerance<S>(f.dim(), f.dim()) * detail::largest(sigma));
     line.effective_rank = detail::effective_rank_of(sigma);
     line.stable_rank = detail::stable_rank_of(sigma);
     line.condition = detail::condition_of(sigma);

@@ -11,16 +11,15 @@
 /// where the factorization shows that both the rank and the digits are certain. Other weights go
 /// through a singular value decomposition, cut at the tolerance of W0's type (tolerance.hpp).
 
-#include <Eigen/Cholesky>
-#include <Eigen/SVD>
 #include <optional>
 
 #include "lorma/analysis/singular_values.hpp"
 #include "lorma/analysis/tolerance.hpp"
+#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
-/// A template so that only who uses it compiles a decomposition; Real is double.
+/// A template, so only callers pay its compile time; Real is double.
 template <typename Real = double>
 class PseudoInverse {
  public:
@@ -29,16 +28,7 @@ class PseudoInverse {
   template <typename Derived>
   PseudoInverse(std::string_view function, const Eigen::DenseBase<Derived>& W0)
       : weight_(detail::finite_copy(function, W0)) {
-    const Index smallest = std::min(rows(), cols());
-    if (smallest == 0) return;
-    const double tolerance = default_tolerance(W0);
-    const double size = weight_.cwiseAbs().maxCoeff();
-    if (!(size > 0.0)) return;
-    // Squares neither overflow nor vanish. A power of two: nothing is rounded.
-    unit_ = std::exp2(std::floor(std::log2(size)));
-    weight_ /= unit_;
-    factorize_gram(tolerance);
-    if (!gram_) decompose(tolerance);
+    decompose(default_tolerance(W0));
   }
 
   Index rows() const { return weight_.rows(); }
@@ -49,68 +39,78 @@ class PseudoInverse {
   bool has_full_column_rank() const { return rank_ == cols(); }
 
   /// Y W0^+ (m x d) for Y (m x k). Cost 6 m d k.
-  Matrix<Real> times(const Matrix<Real>& Y) const {
-    if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), rows());
-    Matrix<Real> x = once(Y);
-    if (gram_) x += once(Y - x * weight_);
-    return x / unit_;
-  }
+  Matrix<Real> times(const Matrix<Real>& Y) const;
 
   /// Y W0^+ W0: the rows of Y projected on the span of those of W0.
-  Matrix<Real> project(const Matrix<Real>& Y) const {
-    if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), cols());
-    if (has_full_column_rank()) return Y;
-    if (!gram_) return (Y * V_) * V_.transpose();
-    const Matrix<Real> once_projected = once(Y) * weight_;
-    return once_projected + once(Y - once_projected) * weight_;
-  }
+  Matrix<Real> project(const Matrix<Real>& Y) const;
 
  private:
-  Matrix<Real> once(const Matrix<Real>& Y) const {
-    if (!gram_) return ((Y * V_) * inverse_sigma_.asDiagonal()) * U_.transpose();
-    // Wide: W0^T (W0 W0^T)^-1; tall: (W0^T W0)^-1 W0^T.
-    if (rows() <= cols()) {
-      const Matrix<Real> right = weight_ * Y.transpose();
-      return gram_->solve(right).transpose();
-    }
-    return gram_->solve(Y.transpose()).transpose() * weight_.transpose();
-  }
-
-  void factorize_gram(double tolerance) {
-    const bool wide = rows() <= cols();
-    const Index n = std::min(rows(), cols());
-    Matrix<Real> gram = Matrix<Real>::Zero(n, n);
-    if (wide) {
-      gram.noalias() = weight_ * weight_.transpose();
-    } else {
-      gram.noalias() = weight_.transpose() * weight_;
-    }
-    gram_.emplace(gram);
-    // The estimate of 1 / condition(Gram) may be a few times too large; that of W0 is its root.
-    const double margin = std::max(10.0 * tolerance * tolerance, 1e-9);
-    if (gram_->info() == Eigen::Success && gram_->rcond() > margin) {
-      rank_ = n;
-    } else {
-      gram_.reset();
-    }
-  }
-
-  void decompose(double tolerance) {
-    const Eigen::BDCSVD<Matrix<Real>> svd(weight_, Eigen::ComputeThinU | Eigen::ComputeThinV);
-    const auto& sigma = svd.singularValues();
-    rank_ = detail::count_above(sigma, tolerance * detail::largest(sigma));
-    U_ = svd.matrixU().leftCols(rank_);
-    V_ = svd.matrixV().leftCols(rank_);
-    inverse_sigma_ = sigma.head(rank_).cwiseInverse();
-  }
+  void decompose(double tolerance);
+  Matrix<Real> once(const Matrix<Real>& Y) const;
 
   Matrix<Real> weight_;  ///< W0 / unit_
   double unit_ = 1.0;
   Index rank_ = 0;
-  std::optional<Eigen::LLT<Matrix<Real>>> gram_;
-  Matrix<Real> U_, V_;  ///< where there is no gram_
-  Eigen::VectorXd inverse_sigma_;
+  std::optional<Matrix<Real>> gram_;  ///< the Cholesky factor of the smaller Gram matrix
+  lorma::detail::Svd<Real> svd_;      ///< of weight_, cut at its rank, where there is no gram_
 };
+
+template <typename Real>
+Matrix<Real> PseudoInverse<Real>::times(const Matrix<Real>& Y) const {
+  if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), rows());
+  Matrix<Real> x = once(Y);
+  if (gram_) x += once(Y - x * weight_);
+  return x / unit_;
+}
+
+template <typename Real>
+Matrix<Real> PseudoInverse<Real>::project(const Matrix<Real>& Y) const {
+  if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), cols());
+  if (has_full_column_rank()) return Y;
+  if (!gram_) return (Y * svd_.V) * svd_.V.transpose();
+  const Matrix<Real> once_projected = once(Y) * weight_;
+  return once_projected + once(Y - once_projected) * weight_;
+}
+
+template <typename Real>
+Matrix<Real> PseudoInverse<Real>::once(const Matrix<Real>& Y) const {
+  if (!gram_) return ((Y * svd_.V) * svd_.sigma.cwiseInverse().asDiagonal()) * svd_.U.transpose();
+  // Wide: W0^T (W0 W0^T)^-1; tall: (W0^T W0)^-1 W0^T.
+  const bool wide = rows() <= cols();
+  Matrix<Real> right = wide ? Matrix<Real>(weight_ * Y.transpose()) : Matrix<Real>(Y.transpose());
+  const auto L = gram_->template triangularView<Eigen::Lower>();
+  L.solveInPlace(right);
+  L.transpose().solveInPlace(right);
+  if (wide) return right.transpose();
+  return right.transpose() * weight_.transpose();
+}
+
+template <typename Real>
+void PseudoInverse<Real>::decompose(double tolerance) {
+  const Index n = std::min(rows(), cols());
+  const double size = n == 0 ? 0.0 : weight_.cwiseAbs().maxCoeff();
+  if (!(size > 0.0)) return;
+  // Squares neither overflow nor vanish. A power of two: nothing is rounded.
+  unit_ = std::exp2(std::floor(std::log2(size)));
+  weight_ /= unit_;
+  const Matrix<Real> gram = rows() <= cols() ? Matrix<Real>(weight_ * weight_.transpose())
+                                             : Matrix<Real>(weight_.transpose() * weight_);
+  // The estimate of 1 / condition(Gram) may be a few times too large; that of W0 is its root.
+  gram_ = lorma::detail::cholesky(gram, std::max(10.0 * tolerance * tolerance, 1e-9));
+  if (gram_) {
+    rank_ = n;
+    return;
+  }
+  svd_ = lorma::detail::thin_svd(weight_);
+  rank_ = detail::count_above(svd_.sigma, tolerance * detail::largest(svd_.sigma));
+  svd_.U.conservativeResize(Eigen::NoChange, rank_);
+  svd_.sigma.conservativeResize(rank_);
+  svd_.V.conservativeResize(Eigen::NoChange, rank_);
+}
+
+#ifdef LORMA_COMPILED
+extern template class PseudoInverse<double>;
+#endif
 
 }  // namespace lorma::inline LORMA_ABI::analysis
 

@@ -16,6 +16,7 @@
 
 namespace lorma::inline LORMA_ABI::analysis {
 
+/// Every measure of one matrix.
 struct RankReport {
   Index rows = 0;
   Index cols = 0;

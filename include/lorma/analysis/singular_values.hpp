@@ -42,8 +42,7 @@ Matrix<double> finite_copy(std::string_view function, const Eigen::DenseBase<Der
   return copy;
 }
 
-/// Descending; destroys its argument. A template so that only who calls it compiles a
-/// decomposition.
+/// Descending; destroys its argument. A template, so only callers pay its compile time.
 template <typename Real>
 Eigen::VectorXd singular_values_of(Matrix<Real>&& m) {
   const Index count = std::min(m.rows(), m.cols());
@@ -62,6 +61,10 @@ Eigen::VectorXd singular_values_of(Matrix<Real>&& m) {
   return Eigen::BDCSVD<Matrix<Real>>(m).singularValues();
 #endif
 }
+
+#ifdef LORMA_COMPILED
+extern template Eigen::VectorXd singular_values_of(Matrix<double>&&);
+#endif
 
 }  // namespace detail
 

@@ -23,11 +23,11 @@ struct RelativeTolerance {
 
 namespace detail {
 
-/// half and bfloat16 count as float: with an eps of their own, max(m, n) eps passes 1 and every
-/// large matrix has rank 0; who asks NumPy or PyTorch has to convert to float first, too.
+/// max(m, n) eps. half and bfloat16 count as float: with an eps of their own it passes 1 and every
+/// large matrix has rank 0; NumPy and PyTorch want them converted to float first, too.
 template <typename T>
-constexpr double epsilon_of() {
-  return std::is_same_v<T, double> ? 0x1p-52 : 0x1p-23;
+double relative_tolerance(Index m, Index n) {
+  return static_cast<double>(std::max(m, n)) * epsilon_of<Accumulator<T>>();
 }
 
 inline Index count_above(const Eigen::VectorXd& sigma, double tolerance) {
@@ -50,8 +50,7 @@ inline double largest(const Eigen::VectorXd& sigma) {
 /// max(m, n) eps sigma_1, relative to sigma_1.
 template <typename Derived>
 double default_tolerance(const Eigen::DenseBase<Derived>& m) {
-  return static_cast<double>(std::max(m.rows(), m.cols())) *
-         detail::epsilon_of<typename Derived::Scalar>();
+  return detail::relative_tolerance<typename Derived::Scalar>(m.rows(), m.cols());
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

@@ -36,11 +36,12 @@ struct TrainingRecord {
   double update_W = unknown;    ///< ||W - W before||_F
 };
 
+/// Takes a record where it is asked to, and writes all of them as a table.
 class TrainingRecorder {
  public:
   const std::vector<TrainingRecord>& records() const { return records_; }
 
-  /// Cost: the spectrum of I(BA), cheap for Identity and None, O(n^3) for others.
+  /// Cost: the spectrum of I(BA), cheap for c I + M, O(n^3) for others.
   template <typename AdapterType, typename Gradients>
   void record(long step, double loss, const AdapterType& adapter, const Gradients& gradients) {
     record_factors(step, loss, adapter.A(), adapter.B(), gradients);

@@ -9,13 +9,12 @@
 /// Source: Halko, Martinsson, Tropp, "Finding structure with randomness", SIAM Review 53 (2011),
 /// algorithms 4.4 and 5.1: a random sketch, subspace iterations with a factorization after each.
 
-#include <Eigen/QR>
-#include <Eigen/SVD>
 #include <cstdint>
 
 #include "lorma/analysis/singular_values.hpp"
 #include "lorma/analysis/tolerance.hpp"
 #include "lorma/core/random.hpp"
+#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
@@ -29,6 +28,7 @@ struct Truncation {
   double allowed() const { return std::max(tolerance, std::sqrt(std::max(0.0, 1.0 - energy))); }
 };
 
+/// The leading triplets of M, and what they miss of it.
 struct TruncatedSvd {
   Matrix<double> U;         ///< m x r, orthonormal columns
   Eigen::VectorXd sigma;    ///< descending
@@ -62,18 +62,10 @@ struct SketchBits {
   }
 };
 
-// Templates so that only who calls them compiles a decomposition.
-
-/// Columns that span the range of X, or more where X is rank deficient.
-template <typename Real>
-Matrix<Real> orthonormal(const Matrix<Real>& X) {
-  const Eigen::HouseholderQR<Matrix<Real>> qr(X);
-  return qr.householderQ() * Matrix<Real>::Identity(X.rows(), X.cols());
-}
-
 /// The `width` leading triplets, approximately. The same result on every run.
 template <typename Real>
-TruncatedSvd sketched_svd(const Matrix<Real>& m, Index width) {
+lorma::detail::Svd<Real> sketched_svd(const Matrix<Real>& m, Index width) {
+  using lorma::detail::orthonormal;
   constexpr int iterations = 4;
   SketchBits bits;
   // Sums of uniform numbers are as good as Gaussian ones here.
@@ -88,23 +80,8 @@ TruncatedSvd sketched_svd(const Matrix<Real>& m, Index width) {
     const Matrix<Real> Z = orthonormal<Real>(m.transpose() * Q);
     Q = orthonormal<Real>(m * Z);
   }
-  const Matrix<Real> small = m.transpose() * Q;  // n x width
-  const Eigen::BDCSVD<Matrix<Real>> svd(small, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  TruncatedSvd result;
-  result.U = Q * svd.matrixV();
-  result.leading = svd.singularValues();
-  result.V = svd.matrixU();
-  return result;
-}
-
-template <typename Real>
-TruncatedSvd dense_svd(const Matrix<Real>& m) {
-  const Eigen::BDCSVD<Matrix<Real>> svd(m, Eigen::ComputeThinU | Eigen::ComputeThinV);
-  TruncatedSvd result;
-  result.U = svd.matrixU();
-  result.leading = svd.singularValues();
-  result.V = svd.matrixV();
-  return result;
+  lorma::detail::Svd<Real> turned = lorma::detail::thin_svd<Real>(m.transpose() * Q);  // n x width
+  return {Q * turned.V, std::move(turned.sigma), std::move(turned.U)};
 }
 
 /// The smallest rank whose error, squared, is at most `allowed`, where `outside` is what all of
@@ -120,6 +97,63 @@ inline Index smallest_rank(const Eigen::VectorXd& sigma, double outside, double 
   return r;
 }
 
+/// B (m x rank) and A (rank x n) with B A = U diag(sigma) V^T: half of each singular value in each
+/// factor, so that both are of one size; zero beyond those of sigma.
+template <typename Real>
+void split(const Matrix<Real>& U, const Vector<Real>& sigma, const Matrix<Real>& V, Index rank,
+           Matrix<Real>& B, Matrix<Real>& A) {
+  const Index kept = std::min(rank, sigma.size());
+  const Vector<Real> root = sigma.head(kept).cwiseSqrt();
+  B.setZero(U.rows(), rank);
+  A.setZero(rank, V.rows());
+  B.leftCols(kept) = U.leftCols(kept) * root.asDiagonal();
+  A.topRows(kept) = root.asDiagonal() * V.leftCols(kept).transpose();
+}
+
+/// `m` is finite; singular values up to `least` times the largest are cut.
+template <typename Real>
+TruncatedSvd truncated_svd(const Matrix<Real>& m, double least, const Truncation& wanted) {
+  const Index smallest = std::min(m.rows(), m.cols());
+  const Index most = wanted.rank == 0 ? smallest : std::min(wanted.rank, smallest);
+  const double size = m.stableNorm();
+  lorma::detail::Svd<Real> svd{Matrix<Real>(m.rows(), 0), {}, Matrix<Real>(m.cols(), 0)};
+  TruncatedSvd result;
+  Index kept = 0;
+  if (smallest > 0 && size > 0.0) {
+    const Matrix<Real> scaled = m / size;  // squares neither overflow nor vanish
+    const double allowed = wanted.allowed() * wanted.allowed();
+    constexpr Index spare = 10;
+    Index width = (allowed > 0.0 && wanted.rank == 0 ? 16 : most) + spare;
+    for (;; width *= 2) {
+      // A wide sketch costs more than the decomposition itself.
+      const bool all = width >= smallest / 4 || smallest <= 64;
+      svd = all ? lorma::detail::thin_svd(scaled) : sketched_svd(scaled, width);
+      const Index limit = std::min(most, count_above(svd.sigma, least * svd.sigma(0)));
+      // The difference of squares knows nothing below their rounding.
+      const double outside = all ? 0.0 : std::max(1e-15, 1.0 - svd.sigma.squaredNorm());
+      const Index found = allowed > 0.0 ? smallest_rank(svd.sigma, outside, allowed) : limit;
+      kept = found < 0 ? limit : std::min(found, limit);
+      // The columns that pad a sketch are less exact: none of them is kept.
+      if (all || kept == most || (found >= 0 && kept + spare <= width)) break;
+    }
+    const Matrix<Real> left = scaled - svd.U.leftCols(kept) * (svd.sigma.head(kept).asDiagonal() *
+                                                               svd.V.leftCols(kept).transpose());
+    result.residual = left.norm();
+    svd.sigma *= size;
+  }
+  result.U = svd.U.leftCols(kept);
+  result.V = svd.V.leftCols(kept);
+  result.sigma = svd.sigma.head(kept);
+  result.leading = std::move(svd.sigma);
+  return result;
+}
+
+#ifdef LORMA_COMPILED
+extern template TruncatedSvd truncated_svd(const Matrix<double>&, double, const Truncation&);
+extern template void split(const Matrix<double>&, const Vector<double>&, const Matrix<double>&,
+                           Index, Matrix<double>&, Matrix<double>&);
+#endif
+
 }  // namespace detail
 
 /// Singular values that rounding explains (up to max(m, n) eps sigma_1) are cut; a zero matrix
@@ -129,46 +163,8 @@ inline Index smallest_rank(const Eigen::VectorXd& sigma, double outside, double 
 template <typename Derived>
 TruncatedSvd truncated_svd(const Eigen::MatrixBase<Derived>& M, const Truncation& wanted) {
   detail::check_truncation("truncated_svd", wanted);
-  const Matrix<double> m = detail::finite_copy("truncated_svd", M);
-  const Index smallest = std::min(m.rows(), m.cols());
-  const Index most = wanted.rank == 0 ? smallest : std::min(wanted.rank, smallest);
-  const double size = m.stableNorm();
-  TruncatedSvd result;
-  Index kept = 0;
-  if (smallest > 0 && size > 0.0) {
-    const Matrix<double> scaled = m / size;  // squares neither overflow nor vanish
-    const double allowed = wanted.allowed() * wanted.allowed();
-    constexpr Index spare = 10;
-    Index width = (allowed > 0.0 && wanted.rank == 0 ? 16 : most) + spare;
-    for (;; width *= 2) {
-      // A wide sketch costs more than the decomposition itself.
-      const bool all = width >= smallest / 4 || smallest <= 64;
-      result = all ? detail::dense_svd(scaled) : detail::sketched_svd(scaled, width);
-      const double least = default_tolerance(m) * result.leading(0);
-      const Index limit = std::min(most, detail::count_above(result.leading, least));
-      // The difference of squares knows nothing below their rounding.
-      const double outside = all ? 0.0 : std::max(1e-15, 1.0 - result.leading.squaredNorm());
-      const Index found =
-          allowed > 0.0 ? detail::smallest_rank(result.leading, outside, allowed) : limit;
-      kept = found < 0 ? limit : std::min(found, limit);
-      // The columns that pad a sketch are less exact: none of them is kept.
-      if (all || kept == most || (found >= 0 && kept + spare <= width)) break;
-    }
-    result.residual = [&] {
-      const Matrix<double> left =
-          scaled - result.U.leftCols(kept) * (result.leading.head(kept).asDiagonal() *
-                                              result.V.leftCols(kept).transpose());
-      return left.norm();
-    }();
-    result.leading *= size;
-  } else {
-    result.U.resize(m.rows(), 0);
-    result.V.resize(m.cols(), 0);
-  }
-  result.U.conservativeResize(Eigen::NoChange, kept);
-  result.V.conservativeResize(Eigen::NoChange, kept);
-  result.sigma = result.leading.head(kept);
-  return result;
+  const double least = detail::relative_tolerance<double>(M.rows(), M.cols());
+  return detail::truncated_svd(detail::finite_copy("truncated_svd", M), least, wanted);
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

@@ -12,10 +12,8 @@
 /// the rows (Pre) or columns (Post) of the change lie in the span of those of W0. Source:
 /// docs/mathematics.md, section 7.
 
-#include <Eigen/QR>
-
 #include "lorma/analysis/pseudo_inverse.hpp"
-#include "lorma/core/factors.hpp"
+#include "lorma/core/plus_factors.hpp"
 #include "lorma/policies/side.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -27,55 +25,46 @@ struct AdditiveFactors {
 };
 
 /// W = (I + B A) W0 (Pre) or W0 (I + B A) (Post).
-struct MultiplicativeFactors {
-  Matrix<double> B;       ///< n x r
-  Matrix<double> A;       ///< r x n
+struct MultiplicativeFactors : PlusFactors {
   double residual = 0.0;  ///< ||change reached - change||_F / ||change||_F; 0 where there is none
 };
 
 namespace detail {
 
-template <typename S>
-Matrix<double> in_double(const MatrixView<const S>& view) {
-  Matrix<double> m(view.rows, view.cols);
-  for (Index j = 0; j < view.cols; ++j) {
-    for (Index i = 0; i < view.rows; ++i) m(i, j) = static_cast<double>(view(i, j));
-  }
-  return m;
-}
-
 /// ||B A||_F = ||R A||_F with B = Q R: no product of the full size, and no squares that cancel.
-inline double product_norm(const Matrix<double>& B, const Matrix<double>& A) {
+template <typename Real>
+double product_norm(const Matrix<Real>& B, const Matrix<Real>& A) {
   if (B.size() == 0 || A.size() == 0) return 0.0;
-  // Matrices of their own: stableNorm would evaluate a product once a column.
-  if (B.rows() <= B.cols()) {
-    const Matrix<double> all = B * A;
-    return all.stableNorm();
-  }
-  const Eigen::HouseholderQR<Matrix<double>> qr(B);
-  const Index r = B.cols();
-  const Matrix<double> R = qr.matrixQR().topRows(r).triangularView<Eigen::Upper>();
-  const Matrix<double> same = R * A;
+  // A matrix of its own: stableNorm would evaluate a product once a column.
+  const Matrix<Real> same = (B.rows() <= B.cols() ? B : triangle(B)) * A;
   return same.stableNorm();
 }
+
+#ifdef LORMA_COMPILED
+extern template double product_norm(const Matrix<double>&, const Matrix<double>&);
+#endif
 
 }  // namespace detail
 
 /// The additive factors of a LoRMA+ adapter, its scale baked into B. Cost 2 d k r. Throws
 /// ShapeError unless W0 (d x k) fits the factors.
+template <typename Side = Pre, typename Derived>
+AdditiveFactors to_additive(const PlusFactors& f, const Eigen::MatrixBase<Derived>& W0) {
+  constexpr bool pre = std::is_same_v<Side, Pre>;
+  const Index n = f.B.rows();
+  detail::check_shape("to_additive", "W0", W0.rows(), W0.cols(), pre ? n : W0.rows(),
+                      pre ? W0.cols() : n);
+  const Matrix<double> weight = W0.template cast<double>();
+  if constexpr (pre) {
+    return {f.B, f.A * weight};
+  } else {
+    return {weight * f.B, f.A};
+  }
+}
 template <typename Side = Pre, typename S, typename Derived>
 AdditiveFactors to_additive(const Factors<S>& f, const Eigen::MatrixBase<Derived>& W0) {
   detail::check_factors("to_additive", f);
-  constexpr bool pre = std::is_same_v<Side, Pre>;
-  detail::check_shape("to_additive", "W0", W0.rows(), W0.cols(), pre ? f.dim() : W0.rows(),
-                      pre ? W0.cols() : f.dim());
-  const Matrix<double> B = static_cast<double>(f.scale) * detail::in_double(f.B);
-  const Matrix<double> A = detail::in_double(f.A);
-  if constexpr (pre) {
-    return {B, A * W0.template cast<double>()};
-  } else {
-    return {W0.template cast<double>() * B, A};
-  }
+  return to_additive<Side>(plus_factors(f), W0);
 }
 
 /// The LoRMA+ factors (scale 1) nearest to W0 + B A, and what they miss. Cost: that of

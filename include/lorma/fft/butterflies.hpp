@@ -144,8 +144,6 @@ struct OddButterfly {
       difference[k] = turned(x[k] - x[R - k]);
       total = total + sum[k];
     }
-    C y[R];
-    y[0] = total;
     LORMA_UNROLL
     for (int j = 1; j <= half; ++j) {
       C even = x[0];
@@ -156,11 +154,10 @@ struct OddButterfly {
         even = even + scaled(sum[k], S(cosine_of(j * k)));
         odd = odd + scaled(difference[k], S(sine_of(j * k)));
       }
-      y[j] = even + odd;
-      y[R - j] = even - odd;
+      x[j] = even + odd;
+      x[R - j] = even - odd;
     }
-    LORMA_UNROLL
-    for (int j = 0; j < R; ++j) x[j] = y[j];
+    x[0] = total;
   }
 
  private:

@@ -73,7 +73,6 @@ class FftwPlan {
   }
 
   Index length() const { return length_; }
-  Index lane_length() const { return length_ / W; }
   Index spectrum_size() const { return length_ / W; }
   Index scratch_size() const { return 2 * spectrum_size(); }
 

@@ -16,7 +16,7 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-#if defined(__has_builtin)
+#if defined(__has_builtin) && !defined(LORMA_NO_GNU_VECTORS)
 #if __has_builtin(__builtin_shufflevector)
 #define LORMA_SHUFFLE __builtin_shufflevector
 #endif

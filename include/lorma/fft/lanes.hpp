@@ -20,7 +20,7 @@ template <typename S>
 inline constexpr int lane_count =
     Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
 
-#if defined(__GNUC__) && !defined(LORMA_NO_GNU_VECTORS)
+#ifndef LORMA_NO_GNU_VECTORS
 template <typename S, int Width>
 struct LaneType {
   // may_alias: tiles are filled number by number.
@@ -97,12 +97,9 @@ struct ComplexScalar {
   S im;
 };
 
-template <typename S>
-ComplexLanes<S> multiply(const ComplexLanes<S>& a, const ComplexScalar<S>& w) {
-  return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
-}
-template <typename S>
-ComplexLanes<S> multiply(const ComplexLanes<S>& a, const ComplexLanes<S>& w) {
+/// a w, for one w or one in each lane.
+template <typename S, typename W>
+ComplexLanes<S> multiply(const ComplexLanes<S>& a, const W& w) {
   return {a.re * w.re - a.im * w.im, a.re * w.im + a.im * w.re};
 }
 /// a conj(w)
@@ -110,15 +107,10 @@ template <typename S>
 ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexLanes<S>& w) {
   return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
 }
-template <typename S>
-ComplexLanes<S> scaled(const ComplexLanes<S>& a, S t) {
+/// t a, for one real t or one in each lane.
+template <typename S, typename T>
+ComplexLanes<S> scaled(const ComplexLanes<S>& a, const T& t) {
   return {a.re * t, a.im * t};
-}
-/// Element i of b . a, for real numbers b in memory order.
-template <typename S>
-ComplexLanes<S> weighted(const ComplexLanes<S>& a, const S* b, Index i) {
-  const Lanes<S> weight = load_lanes<S>(b + lane_count<S> * i);
-  return {weight * a.re, weight * a.im};
 }
 /// -i a
 template <typename S>

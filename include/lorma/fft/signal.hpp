@@ -48,7 +48,7 @@ struct Weighted {
   Signal<const S> x;
   const S* b;
 
-  ComplexLanes<S> load(Index i) const { return weighted(x.load(i), b, i); }
+  ComplexLanes<S> load(Index i) const { return scaled(x.load(i), load_lanes<S>(b + x.W * i)); }
 };
 
 /// Takes u as h += b . u.
@@ -58,7 +58,9 @@ struct AddWeighted {
   const S* b;
 
   AddWeighted swapped() const { return {h.swapped(), b}; }
-  void store(Index i, const ComplexLanes<S>& u) const { h.store(i, h.load(i) + weighted(u, b, i)); }
+  void store(Index i, const ComplexLanes<S>& u) const {
+    h.store(i, h.load(i) + scaled(u, load_lanes<S>(b + h.W * i)));
+  }
 };
 
 /// Takes u as sum += Re(conj(g) . u): what two columns of g and of u have in common.
@@ -70,7 +72,7 @@ struct AddProduct {
   AddProduct swapped() const { return {sum, {g.im, g.re}}; }
   void store(Index i, const ComplexLanes<S>& u) const {
     const ComplexLanes<S> x = g.load(i);
-    S* const to = sum + lane_count<S> * i;
+    S* const to = sum + g.W * i;
     store_lanes<S>(to, load_lanes<S>(to) + (x.re * u.re + x.im * u.im));
   }
 };

@@ -4,9 +4,11 @@
 
 /// Stockham passes: a transform of length L in each lane, unscaled, in natural order.
 ///
-/// A pass is compiled once for each radix and each pair of types it reads from and writes to, and
-/// that is most of what a transform costs a compiler. Hence few such types (fft/signal.hpp): the
-/// buffers between passes are Signals as the caller's columns are, and there is no inverse.
+/// A pass is compiled for each radix and each pair of types that it reads from and writes to, most
+/// of what a transform costs a compiler. So these types are few (fft/signal.hpp), and the inverse
+/// transform has no passes of its own.
+
+#include <utility>
 
 #include "lorma/fft/butterflies.hpp"
 #include "lorma/fft/plan.hpp"
@@ -40,20 +42,10 @@ void stockham_pass(const typename FftPlan<S>::Pass& pass, const Source from, con
 template <typename S, typename Source, typename Target>
 void stockham_any_radix(const typename FftPlan<S>::Pass& pass, const Source& from,
                         const Target& to) {
-  switch (pass.radix) {
-    case 2:
-      return stockham_pass<2, S>(pass, from, to);
-    case 3:
-      return stockham_pass<3, S>(pass, from, to);
-    case 4:
-      return stockham_pass<4, S>(pass, from, to);
-    case 5:
-      return stockham_pass<5, S>(pass, from, to);
-    case 7:
-      return stockham_pass<7, S>(pass, from, to);
-    default:
-      return stockham_pass<8, S>(pass, from, to);
+  [&]<int... R>(std::integer_sequence<int, R...>) {
+    (void)((pass.radix == R && (stockham_pass<R, S>(pass, from, to), true)) || ...);
   }
+  (std::integer_sequence<int, 8, 4, 2, 3, 5, 7>());
 }
 
 /// All passes, from.load(i) to to.store(k, x). `first` and `second` are two buffers of L elements

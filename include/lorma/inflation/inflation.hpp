@@ -106,6 +106,10 @@ concept AddsIdentity = requires {
 template <AddsIdentity I>
 inline constexpr double identity_multiple = static_cast<double>(I::adds_identity);
 
+/// P = I + M: LoRMA+, whatever it is called.
+template <typename I>
+concept IsPlus = AddsIdentity<I> &&(identity_multiple<I> == 1.0);
+
 /// P(i, j) = M(i, (j - i) mod n).
 template <typename I>
 concept TurnsRows = requires {

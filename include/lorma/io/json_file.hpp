@@ -46,8 +46,12 @@ inline constexpr std::size_t most_config_bytes = std::size_t(16) << 20;
 
 /// The object in a file of at most `most` bytes. Throws Error if it cannot be read, FormatError if
 /// it is no JSON object, nests deeper than 100, or has a key twice.
-inline JsonDocument read_json_object(const std::filesystem::path& file,
-                                     std::size_t most = most_config_bytes) {
+LORMA_IO_FUNCTION JsonDocument read_json_object(const std::filesystem::path& file,
+                                                std::size_t most = most_config_bytes);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION JsonDocument read_json_object(const std::filesystem::path& file,
+                                                std::size_t most) {
   const MemoryMap map(file);
   const std::span<const std::byte> bytes = map.bytes();
   if (bytes.size() > most) {
@@ -82,6 +86,7 @@ inline JsonDocument read_json_object(const std::filesystem::path& file,
   if (!document.value.is_object()) json_error(file, "expected a JSON object");
   return document;
 }
+#endif
 
 /// Fields of one JSON object of a file; messages name both.
 class JsonFields {

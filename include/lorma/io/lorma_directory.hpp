@@ -71,7 +71,10 @@ namespace detail {
 
 /// What keeps layers from being an adapter, in words: a weight that two of them adapt, slices that
 /// do not fit, names of policies that do not exist.
-inline std::vector<std::string> problems_of(const std::vector<LormaLayer>& layers) {
+LORMA_IO_FUNCTION std::vector<std::string> problems_of(const std::vector<LormaLayer>& layers);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION std::vector<std::string> problems_of(const std::vector<LormaLayer>& layers) {
   std::vector<std::string> problems;
   std::map<std::string_view, std::vector<const LormaLayer*>> by_weight;
   const auto complain = [&problems](const LormaLayer& layer, const std::string& what) {
@@ -117,12 +120,16 @@ inline std::vector<std::string> problems_of(const std::vector<LormaLayer>& layer
   }
   return problems;
 }
+#endif
 
 }  // namespace detail
 
 /// Reads a directory. Throws Error if a file cannot be read; FormatError for another peft_type or a
 /// newer version, and for missing, unexpected and misshaped tensors, all of them in one message.
-inline LormaAdapter read_lorma_adapter(const std::filesystem::path& directory) {
+LORMA_IO_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory) {
   const std::filesystem::path config_path = directory / adapter_config_name;
   const detail::JsonDocument config = detail::read_json_object(config_path);
   const detail::JsonFields fields(config_path, config.value);
@@ -192,12 +199,17 @@ inline LormaAdapter read_lorma_adapter(const std::filesystem::path& directory) {
   detail::throw_problems(config_path, detail::problems_of(adapter.layers));
   return adapter;
 }
+#endif
 
 /// Writes a directory, as adapter_files.hpp does. Throws ShapeError if B and A of a layer do not
 /// fit, NonFinite, FormatError for outputs that two layers adapt and for what read_lorma_adapter
 /// refuses.
-inline void write_lorma_adapter(const std::filesystem::path& directory,
-                                const LormaAdapter& adapter) {
+LORMA_IO_FUNCTION void write_lorma_adapter(const std::filesystem::path& directory,
+                                           const LormaAdapter& adapter);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION void write_lorma_adapter(const std::filesystem::path& directory,
+                                           const LormaAdapter& adapter) {
   detail::throw_problems(directory, detail::problems_of(adapter.layers));
   nlohmann::ordered_json config;
   config["peft_type"] = "LORMA";
@@ -237,6 +249,7 @@ inline void write_lorma_adapter(const std::filesystem::path& directory,
   config["layers"] = std::move(layers);
   detail::write_adapter_files(directory, tensors, {{"format", "lorma"}}, config);
 }
+#endif
 
 }  // namespace lorma::inline LORMA_ABI
 

@@ -14,6 +14,17 @@
 
 #include "lorma/core/error.hpp"
 
+/// With LORMA_COMPILED_IO, functions that read and write files are linked from src/io/io.cpp, and
+/// nobody else compiles JSON and regular expressions.
+#ifndef LORMA_COMPILED_IO
+#define LORMA_IO_FUNCTION inline
+#else
+#define LORMA_IO_FUNCTION
+#endif
+#if !defined(LORMA_COMPILED_IO) || defined(LORMA_COMPILING_IO)
+#define LORMA_IO_BODIES
+#endif
+
 namespace lorma::inline LORMA_ABI::detail {
 
 /// Bytes of the first character of `text` if it may be shown as it is, else 0: valid UTF-8 that is

@@ -19,8 +19,11 @@
 
 #include "lorma/io/adapter_files.hpp"
 #include "lorma/io/json_file.hpp"
-#include "lorma/io/peft_config.hpp"
 #include "lorma/io/safetensors_reader.hpp"
+
+#ifdef LORMA_IO_BODIES
+#include "lorma/io/peft_config.hpp"
+#endif
 
 namespace lorma::inline LORMA_ABI {
 
@@ -53,7 +56,10 @@ inline constexpr std::string_view peft_prefix = "base_model.model.";
 /// Reads a directory. Throws Error if a file cannot be read; FormatError for a field whose meaning
 /// is not supported, and for missing, unexpected and misshaped tensors, all of them in one message.
 /// Factors of F64, F16 and BF16 are rounded to, or widened to, float.
-inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
+LORMA_IO_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& directory);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& directory) {
   const std::filesystem::path config_path = directory / adapter_config_name;
   const detail::JsonDocument config = detail::read_json_object(config_path);
   detail::refuse_unsupported_lora(config_path, config.value);
@@ -153,6 +159,7 @@ inline PeftLora read_peft_lora(const std::filesystem::path& directory) {
   detail::throw_problems(directory / adapter_model_name, problems);
   return lora;
 }
+#endif
 
 /// The module that PEFT adapts for a weight: its name without ".weight". Throws FormatError for
 /// names that do not end so.
@@ -169,7 +176,10 @@ inline std::string peft_module(const std::string& weight) {
 
 /// The form that asks least of who loads it: one rank for all layers, smaller ones filled with
 /// zeros, and alpha = r with the scale in B, so that no pattern has to be understood.
-inline void make_portable(PeftLora& lora) {
+LORMA_IO_FUNCTION void make_portable(PeftLora& lora);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION void make_portable(PeftLora& lora) {
   Index widest = 1;
   for (const LoraLayer& layer : lora.layers) widest = std::max(widest, layer.A.rows());
   lora.use_rslora = false;
@@ -186,11 +196,17 @@ inline void make_portable(PeftLora& lora) {
     layer.scale = 1.0;
   }
 }
+#endif
 
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
 /// become `r` and `lora_alpha`, others patterns. Throws ShapeError if B and A of a layer do not
 /// fit, NonFinite, FormatError for a module named twice and for a scale that is not that of alpha.
-inline void write_peft_lora(const std::filesystem::path& directory, const PeftLora& lora) {
+LORMA_IO_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
+                                       const PeftLora& lora);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
+                                       const PeftLora& lora) {
   std::map<Index, std::size_t> ranks;
   std::map<double, std::size_t> alphas;
   std::vector<TensorSource> tensors;
@@ -265,6 +281,7 @@ inline void write_peft_lora(const std::filesystem::path& directory, const PeftLo
   config["alpha_pattern"] = alpha_pattern;
   detail::write_adapter_files(directory, tensors, {{"format", "pt"}}, config);
 }
+#endif
 
 }  // namespace lorma::inline LORMA_ABI
 

@@ -94,8 +94,12 @@ inline std::vector<StoredTensor> lay_out_tensors(std::vector<SafetensorsEvents::
 
 /// The header of the file whose content is `file`, called `name` in messages. The tensors point
 /// into `file`. Throws FormatError that names the file, the tensor and the rule broken.
-inline SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
-                                                  std::string_view name) {
+LORMA_IO_FUNCTION SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
+                                                             std::string_view name);
+
+#ifdef LORMA_IO_BODIES
+LORMA_IO_FUNCTION SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
+                                                             std::string_view name) {
   using detail::safetensors_length_bytes;
   const auto check = [name](bool good, const std::string& rule) {
     if (!good) detail::safetensors_error(name, nullptr, rule);
@@ -121,6 +125,7 @@ inline SafetensorsHeader parse_safetensors_header(std::span<const std::byte> fil
   return {detail::lay_out_tensors(std::move(events.entries), rest.subspan(json.size()), name),
           std::move(events.metadata)};
 }
+#endif
 
 }  // namespace lorma::inline LORMA_ABI
 

@@ -14,6 +14,12 @@
 #endif
 #include <lapacke.h>
 #endif
+#ifdef WANTED_compiled
+#ifndef LORMA_COMPILED
+#error "the component compiled still compiles everything"
+#endif
+#include <lorma/lorma.hpp>
+#endif
 #ifdef WANTED_safetensors
 #include <nlohmann/json_fwd.hpp>
 #endif
@@ -26,6 +32,11 @@ int main() {
 #endif
 #ifdef WANTED_lapacke
   failed += LAPACKE_dlamch('E') < 1e-15 ? 0 : 1;
+#endif
+#ifdef WANTED_compiled
+  const Eigen::MatrixXd W0 = Eigen::MatrixXd::Identity(6, 6);
+  const lorma::Adapter<double> adapter(6, 1, 1.0);
+  failed += adapter.forward(W0, W0) == W0 ? 0 : 1;
 #endif
   return failed;
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LORMA_TOOLS_MADE_LAYERS_HPP
-#define LORMA_TOOLS_MADE_LAYERS_HPP
+#ifndef LORMA_TOOLS_ADAPTER_REPORT_HPP
+#define LORMA_TOOLS_ADAPTER_REPORT_HPP
 
 /// What convert, compose, resize and extract say of the adapters that they make.
 
 #include <cstdint>
 #include <filesystem>
-#include <lorma/core/types.hpp>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -14,7 +13,7 @@
 namespace lorma_tool {
 
 /// One layer of an adapter that was made.
-struct MadeLayer {
+struct LayerReport {
   std::string name;  ///< of the weight, with "[first:end]" where it is a slice of its outputs
   std::int64_t rank = 0;
   double residual = 0.0;  ///< what the factors, as written, miss of the change; relative
@@ -28,18 +27,14 @@ struct MadeLayer {
   std::string verdict() const;
 };
 
-struct MadeAdapter {
-  std::vector<MadeLayer> layers;
+struct AdapterReport {
+  std::vector<LayerReport> layers;
   std::vector<std::string> remarks;  ///< what a person should know
 };
 
-/// ||D - B A||_F / ||D||_F for the change D and factors as they are written; 0 where D = 0.
-double residual_of(const lorma::Matrix<double>& change, const lorma::Matrix<float>& B,
-                   const lorma::Matrix<float>& A);
-
 /// A line a layer.
-void print(std::ostream& out, const MadeAdapter& made);
-std::string to_json(const MadeAdapter& made);
+void print(std::ostream& out, const AdapterReport& report);
+std::string to_json(const AdapterReport& report);
 
 /// Throws lorma::Error where something is at the path.
 void require_absent(const std::filesystem::path& out);

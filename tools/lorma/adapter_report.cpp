@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "made_layers.hpp"
+#include "adapter_report.hpp"
 
 #include <iomanip>
 #include <lorma/core/error.hpp>
@@ -9,7 +9,7 @@
 
 namespace lorma_tool {
 
-std::string MadeLayer::verdict() const {
+std::string LayerReport::verdict() const {
   if (base_rank < 0) return "";
   std::ostringstream text;
   const std::string ranks = std::to_string(base_rank) + " of " + std::to_string(needed_rank);
@@ -22,19 +22,10 @@ std::string MadeLayer::verdict() const {
   return text.str();
 }
 
-double residual_of(const lorma::Matrix<double>& change, const lorma::Matrix<float>& B,
-                   const lorma::Matrix<float>& A) {
-  const double size = change.stableNorm();
-  if (size == 0.0) return 0.0;
-  // A matrix of its own: stableNorm would evaluate the product once a column.
-  const lorma::Matrix<double> missed = change - B.cast<double>() * A.cast<double>();
-  return missed.stableNorm() / size;
-}
-
-void print(std::ostream& out, const MadeAdapter& made) {
+void print(std::ostream& out, const AdapterReport& report) {
   std::ostringstream text;
   text << std::scientific << std::setprecision(2);
-  for (const MadeLayer& layer : made.layers) {
+  for (const LayerReport& layer : report.layers) {
     text << lorma::detail::escaped(layer.name) << ": rank " << layer.rank << ", relative residual "
          << layer.residual;
     if (layer.base_rank >= 0) text << "; " << layer.verdict();
@@ -43,10 +34,10 @@ void print(std::ostream& out, const MadeAdapter& made) {
   out << text.str();
 }
 
-std::string to_json(const MadeAdapter& made) {
+std::string to_json(const AdapterReport& report) {
   nlohmann::ordered_json json;
   json["layers"] = nlohmann::ordered_json::array();
-  for (const MadeLayer& layer : made.layers) {
+  for (const LayerReport& layer : report.layers) {
     nlohmann::ordered_json entry{
         {"name", layer.name}, {"rank", layer.rank}, {"residual", layer.residual}};
     if (layer.base_rank >= 0) {
@@ -57,7 +48,7 @@ std::string to_json(const MadeAdapter& made) {
     }
     json["layers"].push_back(std::move(entry));
   }
-  json["remarks"] = made.remarks;
+  json["remarks"] = report.remarks;
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + '\n';
 }
 

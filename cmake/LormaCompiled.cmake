@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+# lorma::compiled: the standard adapters and the decompositions compiled once, and lorma::compiled_io,
+# files of adapters, for programs that would rather link than compile them. Their code is that of
+# lorma::lorma with the components that were found (a BLAS, OpenMP, ...), so whoever links them gets
+# those as well; a program with other ones fails to link (LORMA_ABI).
+
+# lorma_compile(name macro folder [library...]): src/<folder>*.cpp as lorma::<name>.
+function(lorma_compile name macro folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}*.cpp)
+  add_library(lorma_${name} STATIC ${sources})
+  add_library(lorma::${name} ALIAS lorma_${name})
+  set_target_properties(lorma_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
+  target_compile_definitions(lorma_${name} PUBLIC ${macro})
+  target_link_libraries(lorma_${name} PUBLIC ${ARGN} PRIVATE $<BUILD_INTERFACE:lorma_program_options>)
+  foreach(component IN LISTS LORMA_CODE_COMPONENTS)
+    target_link_libraries(lorma_${name} PUBLIC lorma_${component})
+  endforeach()
+  set(LORMA_COMPONENTS ${LORMA_COMPONENTS} ${name} PARENT_SCOPE)
+endfunction()
+
+lorma_compile(compiled LORMA_COMPILED "" lorma)
+if(TARGET lorma_safetensors)
+  lorma_compile(compiled_io LORMA_COMPILED_IO io/ lorma_compiled lorma_safetensors)
+endif()

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_CORE_PLUS_FACTORS_HPP
+#define LORMA_CORE_PLUS_FACTORS_HPP
+
+/// The low-rank pair as matrices of its own, in double: what analysis and conversions make.
+
+#include "lorma/core/factors.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+/// P = I + B A: the scale is baked in.
+struct PlusFactors {
+  Matrix<double> B;  ///< n x r
+  Matrix<double> A;  ///< r x n
+};
+
+namespace detail {
+
+template <typename S>
+Matrix<double> in_double(const MatrixView<const S>& view) {
+  Matrix<double> m(view.rows, view.cols);
+  for (Index j = 0; j < view.cols; ++j) {
+    for (Index i = 0; i < view.rows; ++i) m(i, j) = static_cast<double>(view(i, j));
+  }
+  return m;
+}
+
+}  // namespace detail
+
+/// The factors of an adapter with its scale in B. Throws ShapeError.
+template <typename S>
+PlusFactors plus_factors(const Factors<S>& f) {
+  detail::check_factors("plus_factors", f);
+  return {static_cast<double>(f.scale) * detail::in_double(f.B), detail::in_double(f.A)};
+}
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

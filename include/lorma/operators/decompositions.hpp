@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_OPERATORS_DECOMPOSITIONS_HPP
+#define LORMA_OPERATORS_DECOMPOSITIONS_HPP
+
+/// The dense decompositions that the library stands on, each instantiated in one place.
+///
+/// All are templates (Real is double), so only callers pay their compile time; with LORMA_COMPILED
+/// they are linked from src/decompositions.cpp and nobody does.
+
+#include <Eigen/Cholesky>
+#include <Eigen/LU>
+#include <Eigen/QR>
+#include <Eigen/SVD>
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "lorma/core/types.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+/// sign(det P) and log |det P|; the sign is 0 and the logarithm minus infinity when P is singular.
+struct Determinant {
+  double sign = 1.0;
+  double log_abs = 0.0;
+};
+
+namespace detail {
+
+/// M = U diag(sigma) V^T, sigma descending.
+template <typename Real>
+struct Svd {
+  Matrix<Real> U;
+  Vector<Real> sigma;
+  Matrix<Real> V;
+};
+
+/// Rows permuted, L below the diagonal of `factors` (unit), U above: P M = L U.
+template <typename Real>
+struct Lu {
+  Matrix<Real> factors;
+  Eigen::PermutationMatrix<Eigen::Dynamic> rows;
+  Real reciprocal_condition = 0;  ///< in the 1-norm, estimated
+
+  /// M^-1 X, or M^-T X, in place of X.
+  void solve(Matrix<Real>& X) const;
+  void solve_transposed(Matrix<Real>& X) const;
+  Determinant determinant() const;
+};
+
+template <typename Real>
+void Lu<Real>::solve(Matrix<Real>& X) const {
+  X = rows * X;
+  factors.template triangularView<Eigen::UnitLower>().solveInPlace(X);
+  factors.template triangularView<Eigen::Upper>().solveInPlace(X);
+}
+
+template <typename Real>
+void Lu<Real>::solve_transposed(Matrix<Real>& X) const {
+  factors.transpose().template triangularView<Eigen::Lower>().solveInPlace(X);
+  factors.transpose().template triangularView<Eigen::UnitUpper>().solveInPlace(X);
+  X = rows.transpose() * X;
+}
+
+template <typename Real>
+Determinant Lu<Real>::determinant() const {
+  Determinant result{static_cast<double>(rows.determinant()), 0.0};
+  for (Index i = 0; i < factors.rows(); ++i) {
+    const Real pivot = factors(i, i);
+    result.sign *= pivot > 0 ? 1.0 : (pivot < 0 ? -1.0 : 0.0);
+    result.log_abs += std::log(std::abs(static_cast<double>(pivot)));
+  }
+  return result;
+}
+
+template <typename Real>
+Lu<Real> lu(const Matrix<Real>& M) {
+  const Eigen::PartialPivLU<Matrix<Real>> lu(M);
+  return {lu.matrixLU(), lu.permutationP(), lu.rcond()};
+}
+
+/// L of M = L L^T; nothing unless M is positive definite with an estimated 1 / condition above
+/// `margin`.
+template <typename Real>
+std::optional<Matrix<Real>> cholesky(const Matrix<Real>& M, double margin) {
+  const Eigen::LLT<Matrix<Real>> llt(M);
+  if (llt.info() != Eigen::Success || !(llt.rcond() > margin)) return std::nullopt;
+  return llt.matrixLLT();
+}
+
+/// Q of M = Q R (m x min(m, n)): columns that span those of M, or more where M is rank deficient.
+template <typename Real>
+Matrix<Real> orthonormal(const Matrix<Real>& M) {
+  const Eigen::HouseholderQR<Matrix<Real>> qr(M);
+  return qr.householderQ() * Matrix<Real>::Identity(M.rows(), std::min(M.rows(), M.cols()));
+}
+
+/// R of M = Q R (min(m, n) x n): all that norms and singular values of M depend on.
+template <typename Real>
+Matrix<Real> triangle(const Matrix<Real>& M) {
+  const Eigen::HouseholderQR<Matrix<Real>> qr(M);
+  return qr.matrixQR()
+      .topRows(std::min(M.rows(), M.cols()))
+      .template triangularView<Eigen::Upper>();
+}
+
+/// L R as a matrix of the same singular values but of the size of its factors: with QR of L and of
+/// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
+template <typename Real>
+Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
+  return triangle(L) * triangle<Real>(R.transpose()).transpose();
+}
+
+/// U is m x p and V n x p, p = min(m, n).
+template <typename Real>
+Svd<Real> thin_svd(const Matrix<Real>& M) {
+  if (M.size() == 0) return {Matrix<Real>(M.rows(), 0), Vector<Real>(0), Matrix<Real>(M.cols(), 0)};
+  const Eigen::BDCSVD<Matrix<Real>> svd(M, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
+}
+
+/// The same of a small square M by Jacobi's method, which keeps small singular values more exact.
+template <typename Real>
+Svd<Real> small_svd(const Matrix<Real>& M) {
+  const Eigen::JacobiSVD<Matrix<Real>> svd(M, Eigen::ComputeFullU | Eigen::ComputeFullV);
+  return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
+}
+
+#ifdef LORMA_COMPILED
+extern template struct Lu<double>;
+extern template Lu<double> lu(const Matrix<double>&);
+extern template std::optional<Matrix<double>> cholesky(const Matrix<double>&, double);
+extern template Matrix<double> orthonormal(const Matrix<double>&);
+extern template Matrix<double> triangle(const Matrix<double>&);
+extern template Matrix<double> compressed_product(const Matrix<double>&, const Matrix<double>&);
+extern template Svd<double> thin_svd(const Matrix<double>&);
+extern template Svd<double> small_svd(const Matrix<double>&);
+#endif
+
+}  // namespace detail
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

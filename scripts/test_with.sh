@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# test_with.sh NAME FILE...: builds the named files of tests as one program, build/NAME/tests, and
+# runs it. For compilers and flags that no preset has: $CXX (g++), $FLAGS, and $RUNNER in front of
+# the program.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+name=$1
+shift
+folder=build/$name
+mkdir -p "$folder/include"
+ln -sfn /usr/include/doctest "$folder/include/doctest" # a cross compiler may not see /usr/include
+
+compile() {
+  # shellcheck disable=SC2086
+  ${CXX:-g++} -std=c++20 -O1 -Wall -Wextra -Wpedantic ${FLAGS:-} -Iinclude \
+    -isystem /usr/include/eigen3 -isystem "$folder/include" \
+    -DLORMA_TEST_DATA_DIR="\"$PWD/tests/data\"" -c "tests/$1" -o "$folder/${1//\//_}.o"
+}
+export -f compile
+export CXX FLAGS folder
+
+rm -f "$folder"/*.o
+printf '%s\n' main.cpp "$@" | xargs -P "$(nproc)" -I{} bash -ec 'compile {}'
+# shellcheck disable=SC2086
+${CXX:-g++} ${FLAGS:-} "$folder"/*.o -o "$folder/tests" -pthread
+# shellcheck disable=SC2086
+${RUNNER:-} "$folder/tests"

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs of adapters with the inflation None, once for all who link lorma::compiled.
+#include <lorma/adapter/compiled.hpp>
+
+namespace lorma::inline LORMA_ABI {
+LORMA_COMPILED_INFLATION(template, None)
+}  // namespace lorma::inline LORMA_ABI

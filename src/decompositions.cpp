@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decompositions in double, once for all who link lorma::compiled.
+
+#include <lorma/analysis/singular_values.hpp>
+#include <lorma/operators/decompositions.hpp>
+
+namespace lorma::inline LORMA_ABI {
+namespace detail {
+
+template struct Lu<double>;
+template Lu<double> lu(const Matrix<double>&);
+template std::optional<Matrix<double>> cholesky(const Matrix<double>&, double);
+template Matrix<double> orthonormal(const Matrix<double>&);
+template Matrix<double> triangle(const Matrix<double>&);
+template Matrix<double> compressed_product(const Matrix<double>&, const Matrix<double>&);
+template Svd<double> thin_svd(const Matrix<double>&);
+template Svd<double> small_svd(const Matrix<double>&);
+
+}  // namespace detail
+
+template Eigen::VectorXd analysis::detail::singular_values_of(Matrix<double>&&);
+
+}  // namespace lorma::inline LORMA_ABI
