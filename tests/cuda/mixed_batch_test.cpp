@@ -122,3 +122,51 @@ TEST_CASE("mixed batches in 16 bits and TF32, wherever slices begin") {
     }
   }
 }
+
+TEST_CASE_TEMPLATE("Spectral of several adapters at once is each on its own", S, double, float,
+                   Eigen::half, Eigen::bfloat16) {
+  using P = Operator<Spectral, CyclicPermutation, CuBlas, S>;
+  using Exact = Operator<Dense, CyclicPermutation, EigenCpu, double>;
+  const Index n = 12;
+  const std::vector<Index> ranks{2, 5, 1, 3}, counts{4, 7, 0, 3};
+  // Everything in one batch of columns, in several that end within slices, and one at a time.
+  for (const std::size_t bytes : {std::size_t(64) << 20, std::size_t(1000), std::size_t(1)}) {
+    CAPTURE(bytes);
+    const auto context =
+        CudaContext::create({.workspace_bytes = std::size_t(1) << 20, .spectral_bytes = bytes});
+    DeviceWorkspace workspace(context);
+    Workspace host;
+    const auto frame = host.frame();
+    std::vector<DeviceMatrix<S>> held;
+    held.reserve(2 * ranks.size());
+    std::vector<Factors<S>> factors;
+    const Matrix<S> Y = random_matrix<double>(n, 16, 3).template cast<S>();
+    DeviceMatrix<S> y = to_device(context, Y);
+    std::vector<MatrixView<S>> parts;
+    Matrix<double> expected = Y.template cast<double>();
+    double size = 0;
+    Index at = 1;
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+      const auto seed = static_cast<unsigned>(10 * i);
+      const Matrix<S> B = random_matrix<double>(n, ranks[i], seed).template cast<S>();
+      const Matrix<S> A = random_matrix<double>(ranks[i], n, seed + 1).template cast<S>();
+      const DeviceMatrix<S>& b = held.emplace_back(to_device(context, B));
+      const DeviceMatrix<S>& a = held.emplace_back(to_device(context, A));
+      const auto scale = static_cast<Accumulator<S>>(0.5 + static_cast<double>(i));
+      factors.push_back({b.view(), a.view(), scale});
+      parts.push_back(y.view().col_range(at, counts[i]));
+      const Matrix<double> B_exact = B.template cast<double>(), A_exact = A.template cast<double>();
+      const Exact exact(host, {view_of(B_exact), view_of(A_exact), static_cast<double>(scale)});
+      const MatrixView<double> columns = view_of(expected).col_range(at, counts[i]);
+      exact.apply(host, columns, columns);
+      size = std::max(size, static_cast<double>(scale) * norm(B) * norm(A));
+      at += counts[i];
+    }
+    P::apply_slices(workspace, factors, parts);
+    // Sums in the accumulator, and one rounding of the result.
+    const double bound = (epsilon_of<S>() + 64.0 * epsilon_of<Accumulator<S>>()) * size * norm(Y);
+    CHECK(distance(Matrix<double>(to_host(y).template cast<double>()), expected) <= bound);
+    CHECK(to_host(y).col(0) == Y.col(0));
+    CHECK(to_host(y).col(15) == Y.col(15));
+  }
+}

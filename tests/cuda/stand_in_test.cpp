@@ -68,6 +68,42 @@ TEST_CASE("a mixed batch of any number of adapters is two grouped calls") {
   CHECK(stand_in::counters().products == before.products + 1);
 }
 
+TEST_CASE("a mixed batch of turned adapters is three calls of cuFFT, warm without an allocation") {
+  using Turned = AdapterView<double, CyclicPermutation, Auto, Pre, CuBlas>;
+  const Index n = 1260, k = 2;  // where Spectral is cheaper than an n x n matrix
+  const auto context = lorma_tests::make_context();
+  std::vector<Adapter<double, CyclicPermutation>> hosts;
+  std::vector<Adapter<double, CyclicPermutation, Auto, Pre, CuBlas>> devices;
+  const Matrix<double> W0 = random_matrix<double>(n, k, 1), X = random_matrix<double>(k, 9, 2);
+  const auto w = to_device(context, W0), x = to_device(context, X);
+  DeviceMatrix<double> H(context, n, 9);
+  DeviceWorkspace workspace(context);
+  for (Index i = 0; i < 4; ++i) {
+    auto& host = hosts.emplace_back(n, 1 + i % 2, 1.0);
+    host.B() = random_matrix<double>(n, host.rank(), static_cast<unsigned>(3 + i));
+    host.A() = random_matrix<double>(host.rank(), n, static_cast<unsigned>(13 + i));
+    devices.push_back(host.to<CuBlas>(context));
+  }
+  for (const Index count : {1, 4}) {
+    std::vector<AdapterSlice<Turned>> slices;
+    Matrix<double> expected = W0 * X;
+    for (Index i = 0; i < count; ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      slices.push_back({devices[at], 2 * i, 2});
+      expected.middleCols(2 * i, 2) = hosts[at].forward(W0, X.middleCols(2 * i, 2));
+    }
+    const auto step = [&] { forward_mixed_into(H, w, x, slices, workspace); };
+    step();
+    step();
+    const auto before = stand_in::counters();
+    step();
+    CHECK(stand_in::counters().transforms == before.transforms + 3);
+    CHECK(stand_in::counters().allocations == before.allocations);
+    CHECK(stand_in::counters().waits == before.waits);
+    CHECK(lorma_tests::distance(to_host(H), expected) <= 1e-13 * lorma_tests::norm(expected));
+  }
+}
+
 TEST_CASE("everything that was allocated is given back") {
   const long before = stand_in::counters().live;
   {

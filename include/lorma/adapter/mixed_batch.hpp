@@ -104,6 +104,28 @@ void apply_slices_spectral(typename Backend::Workspace& workspace,
   });
 }
 
+/// Whether a backend's Spectral takes the slices of several adapters in one call.
+template <typename Inflation, typename Backend, typename S>
+concept AppliesSlices = TurnsRows<Inflation> &&
+    requires(typename Backend::Workspace& workspace, const std::vector<Factors<S>>& factors,
+             const std::vector<MatrixView<S>>& parts) {
+  Operator<Spectral, Inflation, Backend, S>::apply_slices(workspace, factors, parts);
+};
+
+/// Whether a slice is one of those: Spectral is its cheapest evaluation.
+template <typename Inflation, typename Backend, typename S>
+bool joins_spectral(const Factors<S>& f, Index columns) {
+  if constexpr (AppliesSlices<Inflation, Backend, S>) {
+    using Routes = MergeRoutes<Auto, Inflation>;
+    const CallSizes call{f.dim(), columns, 0, f.rank()};
+    return visit_route(
+        Routes{}, cheapest<Inflation, Pre, Backend, S>(Routes{}, call, Task::Merge),
+        [](auto route) { return std::is_same_v<typename decltype(route)::Evaluation, Spectral>; });
+  } else {
+    return false;
+  }
+}
+
 /// The columns of every slice of Y become P_i of themselves.
 template <typename View, typename Backend, typename S>
 void apply_slices(typename Backend::Workspace& workspace,
@@ -115,10 +137,21 @@ void apply_slices(typename Backend::Workspace& workspace,
   } else if constexpr (TurnsRows<Inflation> && OnHost<Backend>) {
     apply_slices_spectral<View, Backend>(workspace, slices, Y);
   } else {
+    std::vector<Factors<S>> together;
+    std::vector<MatrixView<S>> parts;
     for (const auto& slice : slices) {
+      const Factors<S> f = slice.adapter.factors();
       const MatrixView<S> part = Y.col_range(slice.first, slice.count);
-      ActionOfP<S, Inflation, Auto, Backend>::apply(workspace, slice.adapter.factors(),
-                                                    as_const(part), part, false);
+      if (joins_spectral<Inflation, Backend, S>(f, slice.count)) {
+        together.push_back(f);
+        parts.push_back(part);
+      } else {
+        ActionOfP<S, Inflation, Auto, Backend>::apply(workspace, f, as_const(part), part, false);
+      }
+    }
+    if constexpr (AppliesSlices<Inflation, Backend, S>) {
+      using P = Operator<Spectral, Inflation, Backend, S>;
+      if (!parts.empty()) P::apply_slices(workspace, together, parts);
     }
   }
 }

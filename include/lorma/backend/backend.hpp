@@ -122,7 +122,7 @@ template <typename B, bool known = BackendNames<B>>
 struct CheckBackend {
   static_assert(known,
                 "lorma: Backend must satisfy BackendPolicy (EigenCpu, or CuBlas from "
-                "lorma/backend/cublas.hpp)");
+                "lorma/cublas.hpp)");
   static constexpr bool ok = known;
 };
 template <typename B>

@@ -178,13 +178,12 @@ struct CuBlas {
   static void copy(Workspace& workspace, const MatrixView<T>& from, const MatrixView<U>& to) {
     if (to.empty()) return;
     using S = std::remove_const_t<T>;
-    const cudaStream_t stream = workspace.context().stream();
     if constexpr (std::same_as<S, U>) {
       const bool line = to.rows == 1 || to.cols == 1;  // has no order
       const bool dense = detail::stored_densely(from) && detail::stored_densely(to);
       const bool near = std::max(from.ld, to.ld) <= detail::max_pitch_bytes / Index(sizeof(S));
       if (dense ? line || from.order == to.order : near && from.order == to.order) {
-        detail::copy_lines<S>(stream, from, to, cudaMemcpyDeviceToDevice);
+        detail::copy_lines<S>(workspace.context().stream(), from, to, cudaMemcpyDeviceToDevice);
         return;
       }
       if constexpr (ComputeScalar<S>) {
@@ -194,16 +193,13 @@ struct CuBlas {
         }
       }
     }
-    detail::check_cuda("lorma_cuda_copy", lorma_cuda_copy(stream, 1.0, detail::kernel_matrix(from),
-                                                          detail::kernel_matrix(to)));
+    detail::kernel_copy(workspace.context(), 1.0, from, to);
   }
 
   template <typename S>
   static void add(Workspace& workspace, const MatrixView<const S>& from, const MatrixView<S>& to) {
     if (to.empty()) return;
-    detail::check_cuda("lorma_cuda_add",
-                       lorma_cuda_add(workspace.context().stream(), 1.0,
-                                      detail::kernel_matrix(from), detail::kernel_matrix(to)));
+    detail::kernel_add(workspace.context(), 1.0, from, to);
   }
 
   template <typename S>

@@ -15,7 +15,7 @@
 #include "lorma/cuda/kernels.hpp"
 
 #if CUDART_VERSION < 12050
-#error "lorma/backend/cublas.hpp needs CUDA 12.5 or newer (64-bit and grouped GEMM)"
+#error "lorma: the backend CuBlas needs CUDA 12.5 or newer (64-bit and grouped GEMM)"
 #endif
 
 namespace lorma::inline LORMA_ABI::detail {

@@ -17,6 +17,7 @@
 #include "lorma/cuda/transforms.hpp"
 #include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/operator.hpp"
+#include "lorma/operators/spectral_slices_cublas.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -142,6 +143,12 @@ class Operator<Spectral, Inflation, CuBlas, S> {
     if (wants_B) write(workspace, as_const(sums_B), dB, accumulated);
   }
 
+  /// Each part (n x b_i) becomes P_i of itself, for operators of one n.
+  static void apply_slices(Workspace& workspace, const std::vector<Factors<S>>& factors,
+                           const std::vector<MatrixView<S>>& parts) {
+    detail::SpectralSlices<S>(workspace, factors, parts).apply();
+  }
+
  private:
   /// Plans and scratch for b columns, all made before anything is written. Scratch is used by
   /// turns:
@@ -222,7 +229,7 @@ class Operator<Spectral, Inflation, CuBlas, S> {
   };
 
   LormaCudaCirculants sizes(Index columns) const {
-    return {n_, bins_, r_, columns, std::same_as<R, double> ? LORMA_CUDA_DOUBLE : LORMA_CUDA_FLOAT};
+    return detail::circulant_sizes<R>(n_, r_, columns);
   }
   /// 2.5 n log2 n where n has no prime factor above 7; otherwise Bluestein's algorithm, two complex
   /// transforms of a power of two of at least 2 n - 1.
@@ -251,17 +258,13 @@ class Operator<Spectral, Inflation, CuBlas, S> {
   template <typename T, typename U>
   static void copy(Workspace& workspace, const MatrixView<T>& from, const MatrixView<U>& to,
                    double scale = 1.0) {
-    detail::check_cuda("lorma_cuda_copy",
-                       lorma_cuda_copy(workspace.context().stream(), scale,
-                                       detail::kernel_matrix(from), detail::kernel_matrix(to)));
+    detail::kernel_copy(workspace.context(), scale, from, to);
   }
   /// to = or += s / n from.
   void write(Workspace& workspace, const MatrixView<const R>& from, const MatrixView<S>& to,
              bool accumulated) const {
     if (!accumulated) return copy(workspace, from, to, scale());
-    detail::check_cuda("lorma_cuda_add",
-                       lorma_cuda_add(workspace.context().stream(), scale(),
-                                      detail::kernel_matrix(from), detail::kernel_matrix(to)));
+    detail::kernel_add(workspace.context(), scale(), from, to);
   }
 
   Factors<S> f_;

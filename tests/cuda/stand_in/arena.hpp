@@ -30,6 +30,7 @@ struct Counters {
   long grouped_products = 0;
   long host_copies = 0;  ///< between the memory of the process and of the device
   long plans = 0;        ///< cuFFT plans that exist
+  long transforms = 0;   ///< calls of cuFFT
 };
 Counters& counters();
 
