@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// expect: W0 must have the adapter's Scalar, or be half or bfloat16
+// expect: a matrix must have the adapter's Scalar or one that converts to it exactly
 #include <lorma/lorma.hpp>
 
 #ifdef LORMA_FAIL

@@ -8,5 +8,8 @@ using Scalar = Eigen::half;
 using Scalar = float;
 #endif
 
-constexpr bool ok = lorma::detail::CheckPolicies<Scalar, lorma::Identity, lorma::Auto, lorma::Pre,
-                                                 lorma::EigenCpu>::ok;
+using Matrix = lorma::Matrix<Scalar>;
+
+Matrix run(const lorma::Adapter<Scalar>& a, const Matrix& W, const Matrix& X) {
+  return a.forward(W, X);
+}

@@ -5,8 +5,11 @@
 #ifdef LORMA_FAIL
 using Scalar = int;
 #else
-using Scalar = double;
+using Scalar = float;
 #endif
 
-constexpr bool ok = lorma::detail::CheckPolicies<Scalar, lorma::Identity, lorma::Auto, lorma::Pre,
-                                                 lorma::EigenCpu>::ok;
+using Matrix = lorma::Matrix<Scalar>;
+
+Matrix run(const lorma::Adapter<Scalar>& a, const Matrix& W, const Matrix& X) {
+  return a.forward(W, X);
+}

@@ -8,5 +8,8 @@ using Backend = int;
 using Backend = lorma::EigenCpu;
 #endif
 
-constexpr bool ok =
-    lorma::detail::CheckPolicies<float, lorma::Identity, lorma::Auto, lorma::Pre, Backend>::ok;
+using Adapter = lorma::Adapter<float, lorma::Identity, lorma::Auto, lorma::Pre, Backend>;
+
+Eigen::MatrixXf run(const Adapter& a, const Eigen::MatrixXf& W, const Eigen::MatrixXf& X) {
+  return a.forward(W, X);
+}

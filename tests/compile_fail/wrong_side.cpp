@@ -3,10 +3,13 @@
 #include <lorma/lorma.hpp>
 
 #ifdef LORMA_FAIL
-using Side = lorma::Identity;
+struct Side {};
 #else
-using Side = lorma::Post;
+using Side = lorma::Pre;
 #endif
 
-constexpr bool ok =
-    lorma::detail::CheckPolicies<float, lorma::Identity, lorma::Auto, Side, lorma::EigenCpu>::ok;
+using Adapter = lorma::Adapter<float, lorma::Identity, lorma::Auto, Side>;
+
+Eigen::MatrixXf run(const Adapter& a, const Eigen::MatrixXf& W, const Eigen::MatrixXf& X) {
+  return a.forward(W, X);
+}

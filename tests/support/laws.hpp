@@ -108,6 +108,28 @@ void law_gradients_are_differences(const Shape& shape) {
   }
 }
 
+/// P has the structure that the inflation declares, from which inverse, spectrum, ranks, Factored
+/// and Spectral follow.
+template <typename Adapter>
+void law_structure_is_as_declared(const Shape& shape) {
+  using S = typename Adapter::Scalar;
+  using Inflation = typename Adapter::Inflation;
+  const Layer<Adapter> l(shape);
+  const Index n = l.adapter.dim();
+  const Matrix<S> M = l.adapter.scale() * l.adapter.B() * l.adapter.A();
+  if constexpr (lorma::AddsIdentity<Inflation>) {
+    const auto c = static_cast<S>(lorma::identity_multiple<Inflation>);
+    CHECK(distance(l.P, c * Matrix<S>::Identity(n, n) + M) <= l.unit * l.size_P);
+  }
+  if constexpr (lorma::TurnsRows<Inflation>) {
+    Matrix<S> turned(n, n);
+    for (Index i = 0; i < n; ++i) {
+      for (Index j = 0; j < n; ++j) turned(i, j) = M(i, (j - i + n) % n);
+    }
+    CHECK(distance(l.P, turned) <= l.unit * l.size_P);
+  }
+}
+
 /// merge is P W0 or W0 P, by value and in place, in both storage orders.
 template <typename Adapter>
 void law_merge_is_the_product(const Shape& shape) {
@@ -223,6 +245,7 @@ void check_laws(const Shape& shape) {
   CAPTURE(shape.k);
   CAPTURE(shape.r);
   CAPTURE(shape.b);
+  law_structure_is_as_declared<Adapter>(shape);
   law_forward_is_the_merged_layer<Adapter>(shape);
   law_backward_is_the_adjoint<Adapter>(shape);
   law_gradients_are_differences<Adapter>(shape);

@@ -17,8 +17,8 @@ class Adapted {
 
  public:
   Adapted(const AdapterType& adapter, const W0& w0) : adapter_(adapter), w0_(w0) {}
-  Index rows() const { return w0_.rows(); }
-  Index cols() const { return w0_.cols(); }
+  Index rows() const { return detail::rows_of(w0_); }
+  Index cols() const { return detail::columns_of(w0_); }
   /// W X.
   template <typename X>
   Matrix<S> apply(const X& x) const {
@@ -42,7 +42,7 @@ class Adapted {
     Door<Backend> door("Adapted::apply_adjoint", workspace);
     const detail::FrozenWeight<Backend, S, W0> weight(door, w0_);
     const auto gradient = door.template read<S>("G", g);
-    Matrix<S> result(cols(), g.cols());
+    Matrix<S> result(cols(), detail::columns_of(g));
     weight.get().multiply_adjoint(workspace, gradient.view(), view_of(result), false);
     return result;
   }

@@ -94,7 +94,8 @@ class AdapterView {
   using ActionGradients = lorma::ActionGradients<Scalar, Backend>;
 
   /// Over B (n x r) and A (r x n), which outlive the view; P = I(s B A). A factor that has to be
-  /// copied is copied now. Throws ShapeError.
+  /// copied is copied now; others are read at each call, so later changes are seen. Throws
+  /// ShapeError.
   template <typename FactorB, typename FactorA>
   AdapterView(FactorB&& B, FactorA&& A, Real scale)
       : storage_(std::forward<FactorB>(B), std::forward<FactorA>(A), scale) {}
@@ -139,7 +140,8 @@ class AdapterView {
     }
   }
 
-  /// Gradients from dH (d x b) and the tape of the last forward.
+  /// Gradients from dH (d x b) and the tape of the last forward, whose record stays: backward may
+  /// be called again.
   template <typename W0, typename DH>
   Gradients backward(const W0& w0, const DH& dh, Tape& tape) const {
     Gradients g;
@@ -150,7 +152,7 @@ class AdapterView {
   template <typename W0, typename DH>
   void backward_into(Gradients& g, const W0& w0, const DH& dh, Tape& tape) const {
     const auto context = context_of(dh);
-    Backend::resize(context, g.dX, columns_of(w0), columns_of(dh));
+    Backend::resize(context, g.dX, detail::columns_of(w0), detail::columns_of(dh));
     Backend::resize(context, g.dA, rank(), dim());
     Backend::resize(context, g.dB, dim(), rank());
     backward_into(g.dX, g.dA, g.dB, w0, dh, tape);
@@ -184,7 +186,8 @@ class AdapterView {
   auto merge(const W0& w0, Finiteness finiteness = Finiteness::unchecked) const {
     if constexpr (needs_entries<W0>()) {
       auto workspace = Backend::make_workspace(context_of(w0));
-      detail::check_weight<Side>("merge", "W0", factors(), rows_of(w0), columns_of(w0));
+      detail::check_weight<Side>("merge", "W0", factors(), detail::rows_of(w0),
+                                 detail::columns_of(w0));
       auto out = Backend::empty_like(w0);
       merge_into(out, w0, workspace, finiteness);
       return out;
@@ -201,17 +204,15 @@ class AdapterView {
       Door<Backend> door("merge", workspace);
       door.read(f);
       const auto from = door.template read_to_replace<T>("W0", w0);
-      const auto to = door.template write<T>("the output", out);
+      const auto to = door.template write_weight<Scalar>("the output", out);
       door.close();
       detail::check_weight<Side>("merge", "W0", f, from.view().rows, from.view().cols);
       detail::check_shape("merge", "the output", to.rows, to.cols, from.view().rows,
                           from.view().cols);
+      detail::check_finiteness<Backend>("merge", finiteness, workspace, f, from.view());
       using U = std::remove_cvref_t<decltype(*to.data)>;
-      if constexpr (is_storable<U>()) {
-        detail::check_finiteness<Backend>("merge", finiteness, workspace, f, from.view());
-        detail::Merge<Scalar, Inflation, Order, Side, Backend, T, U>::run(workspace, f, from.view(),
-                                                                          to);
-      }
+      detail::Merge<Scalar, Inflation, Order, Side, Backend, T, U>::run(workspace, f, from.view(),
+                                                                        to);
     }
   }
   /// W becomes P W (Pre) or W P (Post).
@@ -284,7 +285,7 @@ class AdapterView {
     const auto context = context_of(y);
     auto workspace = Backend::make_workspace(context);
     ActionGradients result;
-    Backend::resize(context, result.dY, dim(), columns_of(y));
+    Backend::resize(context, result.dY, dim(), detail::columns_of(y));
     Backend::resize(context, result.dA, rank(), dim());
     Backend::resize(context, result.dB, dim(), rank());
     vjp_into(result.dY, result.dA, result.dB, y, g, workspace);
@@ -329,26 +330,9 @@ class AdapterView {
 
   template <typename X>
   static Context context_of(const X& x) {
-    static_assert(Backend::template takes<X>());
+    static_cast<void>(Backend::template takes<X>());
     return Backend::context_of(x);
   }
-  template <typename X>
-  static Index rows_of(const X& x) {
-    if constexpr (detail::is_matrix_view<X>) {
-      return x.rows;
-    } else {
-      return x.rows();
-    }
-  }
-  template <typename X>
-  static Index columns_of(const X& x) {
-    if constexpr (detail::is_matrix_view<X>) {
-      return x.cols;
-    } else {
-      return x.cols();
-    }
-  }
-
   template <typename W0>
   static constexpr bool needs_entries() {
     static_assert(!LinearOperator<W0, Scalar>,
@@ -356,18 +340,10 @@ class AdapterView {
                   "operator can be adapted (ActivationFirst) but not merged");
     return !LinearOperator<W0, Scalar>;
   }
-  template <typename T>
-  static constexpr bool is_storable() {
-    static_assert(StorableIn<T, Scalar>,
-                  "lorma: a weight to write must have the adapter's Scalar, or be half or bfloat16 "
-                  "with a float adapter");
-    return StorableIn<T, Scalar>;
-  }
-
   template <typename W0, typename X, typename Scratch>
   MatrixType forward_result(const W0& w0, const X& x, Scratch& scratch) const {
     MatrixType h;
-    Backend::resize(context_of(x), h, rows_of(w0), columns_of(x));
+    Backend::resize(context_of(x), h, detail::rows_of(w0), detail::columns_of(x));
     forward_into(h, w0, x, scratch);
     return h;
   }
@@ -394,13 +370,11 @@ class AdapterView {
       const Factors<Scalar> f = factors();
       Door<Backend> door(function, workspace);
       door.read(f);
-      const auto view = door.template write<Scalar>("the weight", w);
+      const auto view = door.template write_weight<Scalar>("the weight", w);
       door.close();
-      if constexpr (is_storable<std::remove_cvref_t<decltype(*view.data)>>()) {
-        detail::check_weight<Side>(function, "a weight", f, view.rows, view.cols);
-        detail::check_finiteness<Backend>(function, finiteness, workspace, f, as_const(view));
-        run(f, view);
-      }
+      detail::check_weight<Side>(function, "a weight", f, view.rows, view.cols);
+      detail::check_finiteness<Backend>(function, finiteness, workspace, f, as_const(view));
+      run(f, view);
     }
   }
 
@@ -409,7 +383,7 @@ class AdapterView {
     const auto context = context_of(y);
     auto workspace = Backend::make_workspace(context);
     MatrixType result;
-    Backend::resize(context, result, dim(), columns_of(y));
+    Backend::resize(context, result, dim(), detail::columns_of(y));
     act(adjoint ? "apply_adjoint" : "apply", result, y, workspace, adjoint);
     return result;
   }

@@ -196,7 +196,7 @@ class Composition {
     Workspace workspace;
     Door<Backend> door(function, workspace);
     for_each([&]<std::size_t I>() { door.read(std::get<I>(adapters_).factors()); });
-    const auto view = door.template write<Scalar>("the weight", w);
+    const auto view = door.template write_weight<Scalar>("the weight", w);
     door.close();
     check_all(function, view.rows, view.cols);
     for_each([&]<std::size_t I>() {

@@ -10,8 +10,8 @@
 ///   name                              std::string_view
 ///   computes<S>                       whether factors and activations may be of S
 ///   cost_rates<S>()                   CostRates of the cost model
-///   cache_bytes                       how much is worth taking at a time
-///   panel_columns(ws)                 how many columns are worth copying at a time
+///   cache_bytes                       bytes of operands that stay in cache while worked on
+///   panel_columns(ws)                 columns worth copying at a time
 ///   gemm(ws, alpha, A, B, beta, C)    C = alpha A B + beta C; C overlaps neither A nor B; A may be
 ///                                     of a storage-only type (half, bfloat16)
 ///   gemm_grouped(ws, alpha, A, B, beta, C)    the same for vectors of operands
@@ -75,6 +75,22 @@ template <typename B>
 concept BackendPanels = BackendStores<B> && requires(typename B::Workspace& ws) {
   { B::cache_bytes } -> std::convertible_to<Index>;
   { B::panel_columns(ws) } -> std::convertible_to<Index>;
+};
+template <typename B>
+concept BackendMoves = BackendStores<B> &&
+    requires(typename B::Workspace& ws, typename B::template Matrix<float>& matrix,
+             const typename B::Context& context, MatrixView<const float> view,
+             const lorma::Matrix<float>& host) {
+  B::make_workspace(context);
+  B::resize(context, matrix, 1, 1);
+  B::on_host(ws, view);
+  B::upload(context, host, matrix);
+};
+template <typename B, typename Workspace>
+concept BackendGroups = requires(Workspace& ws, std::vector<float> scales,
+                                 std::vector<MatrixView<const float>> in,
+                                 std::vector<MatrixView<float>> out) {
+  B::template gemm_grouped<float>(ws, scales, in, in, 0, out);
 };
 template <typename B, typename Workspace>
 concept BackendMultiplies = requires(Workspace& ws, MatrixView<float> out,
@@ -153,6 +169,12 @@ struct CheckBackend<B, true> {
                 "panel_columns(const Workspace&)`");
   static_assert(!stores || BackendMultiplies<B, W>,
                 "lorma: the Backend needs `static void gemm(Workspace&, alpha, A, B, beta, C)`");
+  static_assert(!stores || BackendGroups<B, W>,
+                "lorma: the Backend needs `static void gemm_grouped(Workspace&, alpha, A, B, beta, "
+                "C)` for vectors of operands");
+  static_assert(!stores || BackendMoves<B>,
+                "lorma: the Backend needs make_workspace(context), resize(context, matrix, rows, "
+                "cols), on_host(workspace, X) and upload(context, M, matrix)");
   static_assert(!stores || BackendCopies<B, W>,
                 "lorma: the Backend needs `static void copy(Workspace&, from, to)`");
   static_assert(!stores || BackendAdds<B, W>,

@@ -11,8 +11,9 @@
 ///
 /// A stride is never altered. What a BLAS can read is used where it lies; any other input (an
 /// expression, a stride of 0, a sliding window, two strides that are not 1, a scalar that converts
-/// exactly) is copied; any other output is refused. Behind the door sizes are products that fit,
-/// views are valid and outputs share no element with another operand, so nothing is checked again.
+/// exactly) is copied; any other output is refused. Behind the door every size and product of sizes
+/// fits, every view is valid and no output shares an element with another operand, so nothing is
+/// checked again.
 
 #include <array>
 #include <cstdint>
@@ -48,7 +49,7 @@ class Readable {
 
 namespace detail {
 
-/// Every T is a number of S.
+/// Every number of T is one of S.
 template <typename T, typename S>
 concept ConvertsExactly = std::same_as<T, S> ||(StorageOnlyScalar<T>&& ComputeScalar<S>) ||
                           (std::same_as<T, float> && std::same_as<S, double>);
@@ -64,6 +65,24 @@ struct ScalarOf<MatrixView<T>> {
 };
 template <typename X>
 using scalar_of = typename ScalarOf<std::remove_cvref_t<X>>::type;
+
+/// Sizes of a matrix of the caller, or of a base.
+template <typename X>
+Index rows_of(const X& x) {
+  if constexpr (is_matrix_view<X>) {
+    return x.rows;
+  } else {
+    return x.rows();
+  }
+}
+template <typename X>
+Index columns_of(const X& x) {
+  if constexpr (is_matrix_view<X>) {
+    return x.cols;
+  } else {
+    return x.cols();
+  }
+}
 
 /// A copy in S of what lies at any strides.
 template <typename S, typename T>
@@ -242,15 +261,34 @@ class Door : public detail::Operands {
       add("the X that the tape borrows", Use::read, detail::Extent(X), nullptr);
   }
 
-  /// Where Y lies. Throws ShapeError for strides that no BLAS can write, BackendError for another
-  /// context. A null pointer gives a view without data: an output that is not wanted.
+  /// Where Y lies, for numbers of S. Throws ShapeError for strides that no BLAS can write,
+  /// BackendError for another context. A null pointer gives a view without data: an output that is
+  /// not wanted.
   template <typename S, typename Y>
-  auto write(std::string_view name, Y&& y) {
-    if constexpr (std::is_null_pointer_v<std::remove_cvref_t<Y>>) {
-      return MatrixView<S>{};
+  MatrixView<S> write(std::string_view name, Y&& y) {
+    if constexpr (!std::is_null_pointer_v<std::remove_cvref_t<Y>>) {
+      static_cast<void>(Backend::template takes<Y>());
+      using T = std::remove_pointer_t<decltype(Backend::lies(y).data)>;
+      static_assert(!std::is_const_v<T>, "lorma: an output must be writable");
+      static_assert(std::same_as<std::remove_const_t<T>, S>,
+                    "lorma: an output must have the adapter's Scalar");
+      if constexpr (std::same_as<T, S>) return leave(name, Backend::lies(y), y);
+    }
+    return {};
+  }
+  /// The same for a weight, which may be of a storage type that meets S.
+  template <typename S, typename W>
+  auto write_weight(std::string_view name, W&& w) {
+    static_cast<void>(Backend::template takes<W>());
+    using T = std::remove_pointer_t<decltype(Backend::lies(w).data)>;
+    static_assert(!std::is_const_v<T>, "lorma: an output must be writable");
+    static_assert(StorableIn<T, S>,
+                  "lorma: a weight to write must have the adapter's Scalar, or be half or bfloat16 "
+                  "with a float adapter");
+    if constexpr (!std::is_const_v<T> && StorableIn<T, S>) {
+      return leave(name, Backend::lies(w), w);
     } else {
-      static_assert(Backend::template takes<Y>());
-      return leave(name, Backend::lies(y), y);
+      return MatrixView<S>{};
     }
   }
 
@@ -261,7 +299,7 @@ class Door : public detail::Operands {
   template <typename S, typename X>
   Readable<S> enter(std::string_view name, const X& x, Use use) {
     using T = detail::scalar_of<X>;
-    static_assert(Backend::template takes<X>());
+    static_cast<void>(Backend::template takes<X>());
     if constexpr (detail::accepts<Backend, S, X>()) {
       if constexpr (detail::has_elements<X>()) {
         const auto lies = Backend::lies(x);
@@ -286,7 +324,6 @@ class Door : public detail::Operands {
 
   template <typename T, typename Y>
   MatrixView<T> leave(std::string_view name, const detail::Strided<T>& lies, const Y& y) {
-    static_assert(!std::is_const_v<T>, "lorma: an output must be writable");
     check_sizes(name, lies.rows, lies.cols, Backend::max_dimension);
     const auto view = detail::blas_view(lies, Backend::max_dimension);
     if (!view) refuse_strides(name, lies.row_stride, lies.col_stride);

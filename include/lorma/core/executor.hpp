@@ -11,7 +11,8 @@
 ///   }});
 ///
 /// An algorithm cuts its work by size, never by thread, and adds partial sums in a fixed order: the
-/// results are the same to the bit for every executor. Tasks do not throw.
+/// results are the same to the bit for every executor. A task never throws, and never calls
+/// parallel_for itself.
 
 #include <functional>
 #include <memory>
@@ -39,7 +40,8 @@ class IndexedTask {
   void (*call_)(const void*, Index);
 };
 
-/// A handle to copy. Not shared between threads, like the Workspace that carries it.
+/// A handle: copies call the same parallel_for. Workspaces of several threads may carry copies only
+/// if that function may be called from several threads at once.
 class Executor {
  public:
   using ParallelFor = std::function<void(Index count, IndexedTask task)>;

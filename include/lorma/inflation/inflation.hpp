@@ -90,7 +90,7 @@ concept Deflates = requires {
 
 }  // namespace detail
 
-/// What the third party's file above must have.
+/// What such a file must have.
 template <typename I>
 concept InflationPolicy = detail::NamesItself<I> && detail::ListsEvaluations<I> &&
     detail::CountsCopies<I> && detail::SaysHowItStarts<I> && detail::Inflates<I> &&

@@ -28,10 +28,22 @@ constexpr bool has_route() {
   return some;
 }
 
+/// One address for each combination of types.
+template <typename... Types>
+inline constexpr char type_identity_of = 0;
+
 /// Key of a stage recorded through a route.
 template <typename Route, typename Inflation, typename Side>
 TapeKey tape_key(Index d, Index k, Index b, Index r) {
-  return {Route::place, Route::Evaluation::name, Inflation::name, Side::name, d, k, b, r};
+  return {Route::place,
+          Route::Evaluation::name,
+          Inflation::name,
+          Side::name,
+          d,
+          k,
+          b,
+          r,
+          &type_identity_of<Route, Inflation, Side>};
 }
 
 /// X for a later backward: copied unless the tape borrows and the caller's memory is meant.

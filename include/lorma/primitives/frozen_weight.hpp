@@ -10,11 +10,12 @@
 ///     auto apply(const auto& X) const;                           // W0 X,   d x b
 ///     auto apply_adjoint(const auto& G) const;                   // W0^T G, k x b
 ///   };
-/// X and G arrive as Eigen Maps; results are Eigen expressions of the adapter's scalar. A base that
+/// X and G arrive as Eigen Maps of either storage order, so the members are templates; results are
+/// Eigen expressions of the adapter's scalar. A base that
 /// also has
 ///     void apply_into(const auto& X, auto& out) const;
 ///     void apply_adjoint_into(const auto& G, auto& out) const;
-/// writes into Maps of the caller's memory, and a step with it allocates nothing.
+/// writes into Maps over memory of lorma or of the caller, and a step with it allocates nothing.
 
 #include <concepts>
 
@@ -151,12 +152,10 @@ class FrozenWeight {
 
 template <typename Backend, typename S, typename W0>
 requires(OnHost<Backend> && !HostMatrix<W0>) class FrozenWeight<Backend, S, W0> {
-  static_assert(is_base<W0, S>());
-
  public:
   using View = ActionWeight<Backend, W0>;
 
-  FrozenWeight(Door<Backend>&, const W0& w0) : w0_(w0) {}
+  FrozenWeight(Door<Backend>&, const W0& w0) : w0_(w0) { static_cast<void>(is_base<W0, S>()); }
   View get() const { return {w0_}; }
 
  private:

@@ -8,11 +8,12 @@
 ///   auto H = adapter.forward(W0, X, tape);
 ///   auto g = adapter.backward(W0, dH, tape);
 ///
-/// Backward may be called several times on one record; the next forward replaces it, and a forward
-/// that fails leaves none. Every stage of a record carries its key, and a backward with another key
-/// is a ShapeError. Reused over steps of one shape a tape allocates nothing. It holds, by route:
-/// ActivationFirst the input of P (n x b) and what the evaluation keeps (Factored r b numbers);
-/// WeightFirst the merged weight (d x k) and X.
+/// Backward may be called several times on one record. The next forward replaces it; one that is
+/// refused for its arguments leaves the older record, one that fails later leaves none. Every stage
+/// of a record carries its key, and a backward with another key is a ShapeError. Reused over steps
+/// of one shape a tape allocates nothing. It holds, by route: ActivationFirst the input of P (n x
+/// b) and what the evaluation keeps (Factored r b numbers); WeightFirst the merged weight (d x k)
+/// and X.
 
 #include <concepts>
 #include <string>
@@ -39,6 +40,8 @@ struct TapeKey {
   Index k = 0;
   Index b = 0;
   Index r = 0;
+  /// Identity of the types behind the names, which two inflations may share.
+  const void* types = nullptr;
 
   friend bool operator==(const TapeKey&, const TapeKey&) = default;
 
@@ -158,7 +161,7 @@ class BasicTape {
   /// Forgets the record, keeps the memory.
   void clear() { recorded_ = 0; }
 
-  /// \name For layers
+  /// \name For the verbs
   ///@{
   using Stage = detail::TapeStage<S, Backend>;
 
