@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The verbs of adapters with the inflation CyclicPermutation, once for all who link lorma::compiled.
+// The verbs of adapters with the inflation CyclicPermutation, once for all who link
+// lorma::compiled.
 #include <lorma/adapter/compiled.hpp>
 
 namespace lorma::inline LORMA_ABI {

@@ -8,7 +8,12 @@ endif()
 list(GET expected 0 expected)
 string(REGEX REPLACE "^// expect: " "" expected "${expected}")
 
-execute_process(COMMAND ${COMPILE} -include all.hpp -Winvalid-pch -fsyntax-only -DLORMA_FAIL ${CASE}
+if(ALONE)
+  execute_process(COMMAND ${COMPILE} -fsyntax-only ${CASE} COMMAND_ERROR_IS_FATAL ANY)
+else()
+  list(APPEND COMPILE -include all.hpp -Winvalid-pch)
+endif()
+execute_process(COMMAND ${COMPILE} -fsyntax-only -DLORMA_FAIL ${CASE}
                 RESULT_VARIABLE result ERROR_VARIABLE output)
 if(result EQUAL 0)
   message(FATAL_ERROR "${CASE} compiles with LORMA_FAIL and must not")

@@ -10,6 +10,6 @@
 #endif
 
 int main() {
-  std::cout << "lorma " << LORMA_VERSION_STRING << ", "
-            << lorma::Matrix<float>::Zero(2, 3).size() << " zeros\n";
+  std::cout << "lorma " << LORMA_VERSION_STRING << ", " << lorma::Matrix<float>::Zero(2, 3).size()
+            << " zeros\n";
 }
