@@ -42,13 +42,17 @@ struct Elements {
   void store(Index i, const ComplexLanes<S>& value) const { x[i] = value; }
 };
 
-/// Reads b . x, for N real weights b.
+/// Reads b . x, for N real weights b, or x where b is null: one type for both, so that a compiler
+/// has the passes that read it once.
 template <typename S>
 struct Weighted {
   Signal<const S> x;
-  const S* b;
+  const S* b = nullptr;
 
-  ComplexLanes<S> load(Index i) const { return scaled(x.load(i), load_lanes<S>(b + x.W * i)); }
+  Weighted(Signal<const S> signal, const S* weights = nullptr) : x(signal), b(weights) {}  // NOLINT
+  ComplexLanes<S> load(Index i) const {
+    return b != nullptr ? scaled(x.load(i), load_lanes<S>(b + x.W * i)) : x.load(i);
+  }
 };
 
 /// Takes u as h += b . u.

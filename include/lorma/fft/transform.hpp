@@ -16,9 +16,9 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-template <typename S, typename Source, typename Store>
-void to_spectrum(const FftPlan<S>& plan, const Source& from, const Store& store,
-                 ComplexLanes<S>* scratch) {
+template <typename S, typename Store>
+void to_spectrum(const FftPlan<S>& plan, const std::type_identity_t<Weighted<S>>& from,
+                 const Store& store, ComplexLanes<S>* scratch) {
   using C = ComplexLanes<S>;
   // The passes alternate between the buffers; the last of them has to end in one it does not read.
   C* first = scratch;
