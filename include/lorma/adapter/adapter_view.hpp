@@ -186,7 +186,7 @@ class AdapterView {
   auto merge(const W0& w0, Finiteness finiteness = Finiteness::unchecked) const {
     if constexpr (needs_entries<W0>()) {
       auto workspace = Backend::make_workspace(context_of(w0));
-      detail::check_weight<Side>("merge", "W0", factors(), detail::rows_of(w0),
+      detail::check_weight<Side>("merge", "a weight", factors(), detail::rows_of(w0),
                                  detail::columns_of(w0));
       auto out = Backend::empty_like(w0);
       merge_into(out, w0, workspace, finiteness);
@@ -206,7 +206,7 @@ class AdapterView {
       const auto from = door.template read_to_replace<T>("W0", w0);
       const auto to = door.template write_weight<Scalar>("the output", out);
       door.close();
-      detail::check_weight<Side>("merge", "W0", f, from.view().rows, from.view().cols);
+      detail::check_weight<Side>("merge", "a weight", f, from.view().rows, from.view().cols);
       detail::check_shape("merge", "the output", to.rows, to.cols, from.view().rows,
                           from.view().cols);
       detail::check_finiteness<Backend>("merge", finiteness, workspace, f, from.view());

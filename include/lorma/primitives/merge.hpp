@@ -101,7 +101,7 @@ void check_weight(std::string_view function, std::string_view what, const Factor
   throw ShapeError("lorma::" + std::string(function) + ": expected " + std::string(what) +
                    " with " + (std::is_same_v<Side, Pre> ? "rows" : "columns") +
                    " n = " + std::to_string(f.dim()) + " (" + std::string(Side::name) + "), got " +
-                   shape(d, k));
+                   (what == "W0" ? "W0 " : "") + shape(d, k));
 }
 
 template <typename Backend, typename S, typename T>
