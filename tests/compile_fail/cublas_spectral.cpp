@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // expect: CuBlas, whose programs include lorma/cublas.hpp
-#ifdef LORMA_FAIL
-#include <lorma/backend/cublas.hpp>
-#include <lorma/lorma.hpp>
-#else
 #include <lorma/cublas.hpp>
-#endif
 
-using A = lorma::Adapter<float, lorma::CyclicPermutation, lorma::Auto, lorma::Pre, lorma::CuBlas>;
+/// Nobody has written Spectral for it, as it is with CuBlas where lorma/cublas.hpp is not included.
+struct AnotherDevice : lorma::CuBlas {};
+
+#ifdef LORMA_FAIL
+using Backend = AnotherDevice;
+#else
+using Backend = lorma::CuBlas;
+#endif
+using A = lorma::Adapter<float, lorma::CyclicPermutation, lorma::Auto, lorma::Pre, Backend>;
 
 void use(const A& a, const lorma::DeviceMatrix<float>& W0, const lorma::DeviceMatrix<float>& X,
          lorma::DeviceMatrix<float>& H, lorma::DeviceWorkspace& workspace) {
