@@ -129,9 +129,9 @@ class Operator<Spectral, Inflation, Backend, S> {
     }
     const auto frame = workspace.frame();
     const Index b = Y.cols;
-    // At most 16 groups of at least 8 columns, by b alone; each sums by itself, then they are added
-    // in order, some at a time.
-    const Index group = std::max<Index>(8, (b + 31) / 32 * 2);
+    // Groups of 16 to 64 columns, by b alone; each sums by itself, then they are added in order to
+    // the first, some at a time.
+    const Index group = std::clamp<Index>((b + 15) / 16 * 2, 16, 64);
     const Index groups = (b + group - 1) / group;
     Panels all = panels(b, {G.order, Y.order, wants_input ? dY.order : G.order}, group);
     const Index tasks =
@@ -140,11 +140,11 @@ class Operator<Spectral, Inflation, Backend, S> {
     const Index numbers = r_ * (2 * W * size_ + N_);
     S* total = workspace.template take_array<S>(numbers);
     S* partial = workspace.template take_array<S>(groups > 1 ? tasks * numbers : 0);
-    std::fill_n(total, numbers, S(0));
+    if (groups == 0) std::fill_n(total, numbers, S(0));
     for (Index done = 0; done < groups; done += tasks) {
       const Index now = std::min(tasks, groups - done);
       workspace.executor().parallel_for(now, [&](Index task) {
-        S* sums = groups > 1 ? partial + task * numbers : total;
+        S* sums = done + task == 0 ? total : partial + task * numbers;
         std::fill_n(sums, numbers, S(0));
         const Index begin = (done + task) * group;
         all.for_panels(
@@ -153,7 +153,7 @@ class Operator<Spectral, Inflation, Backend, S> {
                         wants_input ? dY.col_range(j, count) : MatrixView<S>(), sums, scratch);
             });
       });
-      for (Index task = 0; groups > 1 && task < now; ++task) {
+      for (Index task = done == 0 ? 1 : 0; task < now; ++task) {
         const S* sums = partial + task * numbers;
         for (Index i = 0; i < numbers; ++i) total[i] += sums[i];
       }
