@@ -4,5 +4,5 @@
 #include <lorma/adapter/compiled.hpp>
 
 namespace lorma::inline LORMA_ABI {
-LORMA_COMPILED_INFLATION(template, CyclicPermutation)
+LORMA_COMPILED_INFLATION(template, CyclicPermutation, Spectral)
 }  // namespace lorma::inline LORMA_ABI

@@ -3,5 +3,5 @@
 #include <lorma/adapter/compiled.hpp>
 
 namespace lorma::inline LORMA_ABI {
-LORMA_COMPILED_INFLATION(template, Identity)
+LORMA_COMPILED_INFLATION(template, Identity, Factored)
 }  // namespace lorma::inline LORMA_ABI

@@ -210,9 +210,7 @@ class AdapterView {
       detail::check_shape("merge", "the output", to.rows, to.cols, from.view().rows,
                           from.view().cols);
       detail::check_finiteness<Backend>("merge", finiteness, workspace, f, from.view());
-      using U = std::remove_cvref_t<decltype(*to.data)>;
-      detail::Merge<Scalar, Inflation, Order, Side, Backend, T, U>::run(workspace, f, from.view(),
-                                                                        to);
+      detail::merge_views<Inflation, Order, Side, Backend>(workspace, f, from.view(), to);
     }
   }
   /// W becomes P W (Pre) or W P (Post).
@@ -220,9 +218,7 @@ class AdapterView {
   void merge_in_place(W&& w, Workspace& workspace,
                       Finiteness finiteness = Finiteness::unchecked) const {
     in_place("merge_in_place", w, workspace, finiteness, [&](const auto& f, const auto& view) {
-      using T = std::remove_cvref_t<decltype(*view.data)>;
-      detail::Merge<Scalar, Inflation, Order, Side, Backend, T>::run(workspace, f, as_const(view),
-                                                                     view);
+      detail::merge_views<Inflation, Order, Side, Backend>(workspace, f, as_const(view), view);
     });
   }
   template <typename W>

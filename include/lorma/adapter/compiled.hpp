@@ -2,8 +2,8 @@
 #ifndef LORMA_ADAPTER_COMPILED_HPP
 #define LORMA_ADAPTER_COMPILED_HPP
 
-/// What lorma::compiled holds of adapters: those of our inflations and both sides, of the order
-/// Auto and the backend EigenCpu, in float and double, with the verbs behind the door.
+/// What lorma::compiled holds of adapters: those of our inflations and both sides on the backend
+/// EigenCpu, in float and double: every route behind the door, and the verbs of the order Auto.
 ///
 /// With LORMA_COMPILED, which the target lorma::compiled defines, they are linked; everything else
 /// stays a template. src/adapter_*.cpp instantiate them, a file an inflation. Whoever links needs
@@ -12,16 +12,38 @@
 #include "lorma/adapter/adapter.hpp"
 
 /// `linkage` is `extern template` or `template`.
-#define LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Side, T)             \
-  linkage struct detail::Merge<S, Inflation, Auto, Side, EigenCpu, T, T>; \
-  linkage struct detail::Unmerge<S, Inflation, Side, EigenCpu, T>;
+#define LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Evaluation, Side, T) \
+  linkage struct detail::MergeRoute<Evaluation, S, Inflation, Side, EigenCpu, T, T>;
+
+/// One evaluation of an inflation, on both places.
+#define LORMA_COMPILED_ROUTE(linkage, S, Inflation, Evaluation, Side, place)               \
+  linkage struct detail::ForwardRoute<StaticRoute<place, Evaluation>, S, Inflation, Side,  \
+                                      EigenCpu, detail::EntriesWeight<EigenCpu, S>>;       \
+  linkage struct detail::BackwardRoute<StaticRoute<place, Evaluation>, S, Inflation, Side, \
+                                       EigenCpu, detail::EntriesWeight<EigenCpu, S>>;
+
+#define LORMA_COMPILED_EVALUATION(linkage, S, Inflation, Evaluation)               \
+  linkage struct detail::ActionRoute<Evaluation, S, Inflation, EigenCpu>;          \
+  LORMA_COMPILED_ROUTE(linkage, S, Inflation, Evaluation, Pre, Where::Activation)  \
+  LORMA_COMPILED_ROUTE(linkage, S, Inflation, Evaluation, Pre, Where::Weight)      \
+  LORMA_COMPILED_ROUTE(linkage, S, Inflation, Evaluation, Post, Where::Activation) \
+  LORMA_COMPILED_ROUTE(linkage, S, Inflation, Evaluation, Post, Where::Weight)     \
+  LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Evaluation, Pre, S)                 \
+  LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Evaluation, Post, S)
+
+/// Weights of 16 bits are merged by the cheap evaluation of each inflation.
+#define LORMA_COMPILED_STORED(linkage, Inflation, Evaluation, T)        \
+  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Evaluation, Pre, T)  \
+  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Evaluation, Post, T) \
+  linkage struct detail::Unmerge<float, Inflation, Pre, EigenCpu, T>;   \
+  linkage struct detail::Unmerge<float, Inflation, Post, EigenCpu, T>;
 
 #define LORMA_COMPILED_SIDE(linkage, S, Inflation, Side)                               \
   linkage struct detail::Forward<S, Inflation, Auto, Side, EigenCpu,                   \
                                  detail::EntriesWeight<EigenCpu, S>>;                  \
   linkage struct detail::Backward<S, Inflation, Auto, Side, EigenCpu,                  \
                                   detail::EntriesWeight<EigenCpu, S>>;                 \
-  LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Side, S)                                \
+  linkage struct detail::Unmerge<S, Inflation, Side, EigenCpu, S>;                     \
   linkage class AdapterView<S, Inflation, Auto, Side, EigenCpu>;                       \
   linkage class AdapterView<S, Inflation, Auto, Side, EigenCpu, detail::OwnedFactors>; \
   linkage class Adapter<S, Inflation, Auto, Side, EigenCpu>;                           \
@@ -39,17 +61,22 @@
   linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::merge_into(              \
       Matrix<S>&, const Matrix<S>&, lorma::Workspace&, Finiteness) const;
 
-#define LORMA_COMPILED_INFLATION(linkage, Inflation)                     \
-  linkage struct detail::ActionOfP<float, Inflation, Auto, EigenCpu>;    \
-  linkage struct detail::ActionOfP<double, Inflation, Auto, EigenCpu>;   \
-  LORMA_COMPILED_SIDE(linkage, float, Inflation, Pre)                    \
-  LORMA_COMPILED_SIDE(linkage, float, Inflation, Post)                   \
-  LORMA_COMPILED_SIDE(linkage, double, Inflation, Pre)                   \
-  LORMA_COMPILED_SIDE(linkage, double, Inflation, Post)                  \
-  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Pre, Eigen::half)     \
-  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Post, Eigen::half)    \
-  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Pre, Eigen::bfloat16) \
-  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Post, Eigen::bfloat16)
+/// `Evaluation` is the one that is not Dense.
+#define LORMA_COMPILED_INFLATION(linkage, Inflation, Evaluation)                 \
+  LORMA_COMPILED_EVALUATION(linkage, float, Inflation, Evaluation)               \
+  LORMA_COMPILED_EVALUATION(linkage, double, Inflation, Evaluation)              \
+  LORMA_COMPILED_EVALUATION(linkage, float, Inflation, Dense)                    \
+  LORMA_COMPILED_EVALUATION(linkage, double, Inflation, Dense)                   \
+  LORMA_COMPILED_STORED(linkage, Inflation, Evaluation, Eigen::half)             \
+  LORMA_COMPILED_STORED(linkage, Inflation, Evaluation, Eigen::bfloat16)         \
+  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Dense, Pre, Eigen::half)      \
+  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Dense, Post, Eigen::half)     \
+  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Dense, Pre, Eigen::bfloat16)  \
+  LORMA_COMPILED_WEIGHT(linkage, float, Inflation, Dense, Post, Eigen::bfloat16) \
+  LORMA_COMPILED_SIDE(linkage, float, Inflation, Pre)                            \
+  LORMA_COMPILED_SIDE(linkage, float, Inflation, Post)                           \
+  LORMA_COMPILED_SIDE(linkage, double, Inflation, Pre)                           \
+  LORMA_COMPILED_SIDE(linkage, double, Inflation, Post)
 
 /// What all of them share.
 #define LORMA_COMPILED_SHARED(linkage, S)                                                        \
@@ -74,9 +101,9 @@ extern template class BasicWorkspace<HostMemory>;
 extern template Matrix<double> detail::pseudo_inverse(const Matrix<double>&);
 LORMA_COMPILED_SHARED(extern template, float)
 LORMA_COMPILED_SHARED(extern template, double)
-LORMA_COMPILED_INFLATION(extern template, Identity)
-LORMA_COMPILED_INFLATION(extern template, CyclicPermutation)
-LORMA_COMPILED_INFLATION(extern template, None)
+LORMA_COMPILED_INFLATION(extern template, Identity, Factored)
+LORMA_COMPILED_INFLATION(extern template, CyclicPermutation, Spectral)
+LORMA_COMPILED_INFLATION(extern template, None, Factored)
 }  // namespace lorma::inline LORMA_ABI
 #endif
 

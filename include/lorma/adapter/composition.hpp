@@ -133,11 +133,10 @@ class Composition {
   template <typename W>
   void merge_in_place(W&& w, Finiteness finiteness = Finiteness::unchecked) const {
     in_place("Composition::merge_in_place", w, finiteness, [&](Workspace& workspace, auto view) {
-      using T = std::remove_cvref_t<decltype(*view.data)>;
       for_each([&]<std::size_t I>() {
         using A = AdapterAt<I>;
-        detail::Merge<Scalar, typename A::Inflation, typename A::Order, typename A::Side, Backend,
-                      T>::run(workspace, std::get<I>(adapters_).factors(), as_const(view), view);
+        detail::merge_views<typename A::Inflation, typename A::Order, typename A::Side, Backend>(
+            workspace, std::get<I>(adapters_).factors(), as_const(view), view);
       });
     });
   }

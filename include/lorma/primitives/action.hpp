@@ -21,76 +21,90 @@ struct ActionGradients {
 
 namespace detail {
 
+/// P alone by one evaluation.
+template <typename Evaluation, typename S, typename Inflation, typename Backend>
+struct ActionRoute {
+  using Workspace = typename Backend::Workspace;
+  using P = Operator<Evaluation, Inflation, Backend, S>;
+
+  static void apply(Workspace& workspace, const Factors<S>& f, const MatrixView<const S>& Y,
+                    const MatrixView<S>& out, bool adjoint);
+  static void vjp(Workspace& workspace, const Factors<S>& f, const MatrixView<const S>& Y,
+                  const MatrixView<const S>& G, const GradientViews<S>& g);
+};
+
+template <typename Evaluation, typename S, typename Inflation, typename Backend>
+void ActionRoute<Evaluation, S, Inflation, Backend>::apply(Workspace& workspace,
+                                                           const Factors<S>& f,
+                                                           const MatrixView<const S>& Y,
+                                                           const MatrixView<S>& out, bool adjoint) {
+  const auto frame = workspace.frame();
+  const P p(workspace, f);
+  adjoint ? p.apply_adjoint(workspace, Y, out) : p.apply(workspace, Y, out);
+}
+
+template <typename Evaluation, typename S, typename Inflation, typename Backend>
+void ActionRoute<Evaluation, S, Inflation, Backend>::vjp(Workspace& workspace, const Factors<S>& f,
+                                                         const MatrixView<const S>& Y,
+                                                         const MatrixView<const S>& G,
+                                                         const GradientViews<S>& g) {
+  const auto frame = workspace.frame();
+  const P p(workspace, f);
+  const bool add_dY = g.accumulate && g.dX.data != nullptr;
+  const MatrixView<S> dY =
+      add_dY ? workspace.template take<S>(g.dX.rows, g.dX.cols, g.dX.order) : g.dX;
+  p.vjp(workspace, G, Y, nullptr, dY, g.dA, g.dB, g.accumulate);
+  if (add_dY) Backend::add(workspace, as_const(dY), g.dX);
+}
+
+/// P alone by the cheapest evaluation of the order.
 template <typename S, typename Inflation, typename Order, typename Backend>
 struct ActionOfP {
   using Workspace = typename Backend::Workspace;
 
   /// out = P Y or P^T Y; out is Y or shares nothing with it.
   static void apply(Workspace& workspace, const Factors<S>& f, const MatrixView<const S>& Y,
-                    const MatrixView<S>& out, bool adjoint);
+                    const MatrixView<S>& out, bool adjoint) {
+    const std::string_view verb = adjoint ? "apply_adjoint" : "apply";
+    check_shape(verb, "Y (n x b)", Y.rows, Y.cols, f.dim(), Y.cols);
+    check_shape(verb, "the output (n x b)", out.rows, out.cols, f.dim(), Y.cols);
+    if (Y.empty()) return;
+    visit(f, Y.cols, [&](auto route) { decltype(route)::apply(workspace, f, Y, out, adjoint); });
+  }
+
   /// g.dX is the gradient in Y. Views with null data are not wanted.
   static void vjp(Workspace& workspace, const Factors<S>& f, const MatrixView<const S>& Y,
-                  const MatrixView<const S>& G, const GradientViews<S>& g);
+                  const MatrixView<const S>& G, const GradientViews<S>& g) {
+    const auto check = [](std::string_view what, const MatrixView<S>& view, Index rows,
+                          Index cols) {
+      if (view.data != nullptr) check_shape("vjp", what, view.rows, view.cols, rows, cols);
+    };
+    check_shape("vjp", "Y (n x b)", Y.rows, Y.cols, f.dim(), Y.cols);
+    check_shape("vjp", "G (n x b)", G.rows, G.cols, f.dim(), Y.cols);
+    check("dY (n x b)", g.dX, f.dim(), Y.cols);
+    check("dA (r x n)", g.dA, f.rank(), f.dim());
+    check("dB (n x r)", g.dB, f.dim(), f.rank());
+    visit(f, Y.cols, [&](auto route) { decltype(route)::vjp(workspace, f, Y, G, g); });
+  }
+
   /// P, n x n.
-  static void inflate(Workspace& workspace, const Factors<S>& f, const MatrixView<S>& out);
+  static void inflate(Workspace& workspace, const Factors<S>& f, const MatrixView<S>& out) {
+    const auto frame = workspace.frame();
+    const Operator<Dense, Inflation, Backend, S> P(workspace, f);
+    Backend::copy(workspace, as_const(P.matrix()), out);
+  }
 
  private:
   template <typename F>
-  static void visit(Workspace& workspace, const Factors<S>& f, Index b, F&& act) {
+  static void visit(const Factors<S>& f, Index b, F&& act) {
     using Routes = MergeRoutes<Order, Inflation>;
     const CallSizes call{f.dim(), b, 0, f.rank()};
     visit_route(Routes{}, cheapest<Inflation, Pre, Backend, S>(Routes{}, call, Task::Merge),
                 [&](auto route) {
-                  const auto frame = workspace.frame();
-                  const Operator<typename decltype(route)::Evaluation, Inflation, Backend, S> P(
-                      workspace, f);
-                  act(P);
+                  act(ActionRoute<typename decltype(route)::Evaluation, S, Inflation, Backend>{});
                 });
   }
 };
-
-template <typename S, typename Inflation, typename Order, typename Backend>
-void ActionOfP<S, Inflation, Order, Backend>::apply(Workspace& workspace, const Factors<S>& f,
-                                                    const MatrixView<const S>& Y,
-                                                    const MatrixView<S>& out, bool adjoint) {
-  const std::string_view verb = adjoint ? "apply_adjoint" : "apply";
-  check_shape(verb, "Y (n x b)", Y.rows, Y.cols, f.dim(), Y.cols);
-  check_shape(verb, "the output (n x b)", out.rows, out.cols, f.dim(), Y.cols);
-  if (Y.empty()) return;
-  visit(workspace, f, Y.cols, [&](const auto& P) {
-    adjoint ? P.apply_adjoint(workspace, Y, out) : P.apply(workspace, Y, out);
-  });
-}
-
-template <typename S, typename Inflation, typename Order, typename Backend>
-void ActionOfP<S, Inflation, Order, Backend>::vjp(Workspace& workspace, const Factors<S>& f,
-                                                  const MatrixView<const S>& Y,
-                                                  const MatrixView<const S>& G,
-                                                  const GradientViews<S>& g) {
-  const auto check = [](std::string_view what, const MatrixView<S>& view, Index rows, Index cols) {
-    if (view.data != nullptr) check_shape("vjp", what, view.rows, view.cols, rows, cols);
-  };
-  check_shape("vjp", "Y (n x b)", Y.rows, Y.cols, f.dim(), Y.cols);
-  check_shape("vjp", "G (n x b)", G.rows, G.cols, f.dim(), Y.cols);
-  check("dY (n x b)", g.dX, f.dim(), Y.cols);
-  check("dA (r x n)", g.dA, f.rank(), f.dim());
-  check("dB (n x r)", g.dB, f.dim(), f.rank());
-  visit(workspace, f, Y.cols, [&](const auto& P) {
-    const bool add_dY = g.accumulate && g.dX.data != nullptr;
-    const MatrixView<S> dY =
-        add_dY ? workspace.template take<S>(g.dX.rows, g.dX.cols, g.dX.order) : g.dX;
-    P.vjp(workspace, G, Y, nullptr, dY, g.dA, g.dB, g.accumulate);
-    if (add_dY) Backend::add(workspace, as_const(dY), g.dX);
-  });
-}
-
-template <typename S, typename Inflation, typename Order, typename Backend>
-void ActionOfP<S, Inflation, Order, Backend>::inflate(Workspace& workspace, const Factors<S>& f,
-                                                      const MatrixView<S>& out) {
-  const auto frame = workspace.frame();
-  const Operator<Dense, Inflation, Backend, S> P(workspace, f);
-  Backend::copy(workspace, as_const(P.matrix()), out);
-}
 
 }  // namespace detail
 }  // namespace lorma::inline LORMA_ABI

@@ -60,6 +60,48 @@ void weight_vjp(typename Backend::Workspace& workspace, const Op& P, const Matri
   }
 }
 
+/// One way back, which all orders that permit it share.
+template <typename Route, typename S, typename Inflation, typename Side, typename Backend,
+          typename Weight>
+struct BackwardRoute {
+  static void run(typename Backend::Workspace& workspace, const Factors<S>& f, const Weight& W0,
+                  const MatrixView<const S>& dH, const TapeStage<S, Backend>& stage,
+                  const GradientViews<S>& g);
+};
+
+template <typename Route, typename S, typename Inflation, typename Side, typename Backend,
+          typename Weight>
+void BackwardRoute<Route, S, Inflation, Side, Backend, Weight>::run(
+    typename Backend::Workspace& workspace, const Factors<S>& f, const Weight& W0,
+    const MatrixView<const S>& dH, const TapeStage<S, Backend>& stage, const GradientViews<S>& g) {
+  const bool wants_input = g.dX.data != nullptr;
+  const auto frame = workspace.frame();
+  const Operator<typename Route::Evaluation, Inflation, Backend, S> P(workspace, f);
+  if constexpr (Route::where == Where::Activation && std::is_same_v<Side, Pre>) {
+    const MatrixView<S> dY =
+        wants_input ? workspace.template take<S>(dH.rows, dH.cols, dH.order) : MatrixView<S>{};
+    P.vjp(workspace, dH, stage.input(), stage.kept(), dY, g.dA, g.dB, g.accumulate);
+    if (wants_input) W0.multiply_adjoint(workspace, as_const(dY), g.dX, g.accumulate);
+  } else if constexpr (Route::where == Where::Activation) {
+    const bool into_dX = wants_input && !g.accumulate;
+    const MatrixView<S> Z =
+        into_dX ? g.dX : workspace.template take<S>(W0.cols(), dH.cols, dH.order);
+    W0.multiply_adjoint(workspace, dH, Z, false);
+    P.vjp(workspace, as_const(Z), stage.input(), stage.kept(), wants_input ? Z : MatrixView<S>{},
+          g.dA, g.dB, g.accumulate);
+    if (wants_input && !into_dX) Backend::add(workspace, as_const(Z), g.dX);
+  } else {
+    if (g.dA.data != nullptr || g.dB.data != nullptr) {
+      const MatrixView<S> dW = workspace.template take<S>(W0.rows(), W0.cols(), W0.W.order);
+      Backend::gemm(workspace, 1, dH, stage.input().transposed(), 0, dW);
+      weight_vjp<Side, S, Backend>(workspace, P, W0.W, as_const(dW), g);
+    }
+    if (wants_input) {
+      Backend::gemm(workspace, 1, stage.weight().transposed(), dH, g.accumulate ? 1 : 0, g.dX);
+    }
+  }
+}
+
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend,
           typename Weight>
 struct Backward {
@@ -70,39 +112,6 @@ struct Backward {
   /// then.
   static void run(const Factors<S>& f, const Weight& W0, const MatrixView<const S>& dH, Tape& tape,
                   const GradientViews<S>& g);
-
- private:
-  template <typename Route>
-  static void through(Workspace& workspace, const Factors<S>& f, const Weight& W0,
-                      const MatrixView<const S>& dH, const TapeStage<S, Backend>& stage,
-                      const GradientViews<S>& g) {
-    const bool wants_input = g.dX.data != nullptr;
-    const auto frame = workspace.frame();
-    const Operator<typename Route::Evaluation, Inflation, Backend, S> P(workspace, f);
-    if constexpr (Route::where == Where::Activation && std::is_same_v<Side, Pre>) {
-      const MatrixView<S> dY =
-          wants_input ? workspace.template take<S>(dH.rows, dH.cols, dH.order) : MatrixView<S>{};
-      P.vjp(workspace, dH, stage.input(), stage.kept(), dY, g.dA, g.dB, g.accumulate);
-      if (wants_input) W0.multiply_adjoint(workspace, as_const(dY), g.dX, g.accumulate);
-    } else if constexpr (Route::where == Where::Activation) {
-      const bool into_dX = wants_input && !g.accumulate;
-      const MatrixView<S> Z =
-          into_dX ? g.dX : workspace.template take<S>(W0.cols(), dH.cols, dH.order);
-      W0.multiply_adjoint(workspace, dH, Z, false);
-      P.vjp(workspace, as_const(Z), stage.input(), stage.kept(), wants_input ? Z : MatrixView<S>{},
-            g.dA, g.dB, g.accumulate);
-      if (wants_input && !into_dX) Backend::add(workspace, as_const(Z), g.dX);
-    } else {
-      if (g.dA.data != nullptr || g.dB.data != nullptr) {
-        const MatrixView<S> dW = workspace.template take<S>(W0.rows(), W0.cols(), W0.W.order);
-        Backend::gemm(workspace, 1, dH, stage.input().transposed(), 0, dW);
-        weight_vjp<Side, S, Backend>(workspace, P, W0.W, as_const(dW), g);
-      }
-      if (wants_input) {
-        Backend::gemm(workspace, 1, stage.weight().transposed(), dH, g.accumulate ? 1 : 0, g.dX);
-      }
-    }
-  }
 };
 
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend,
@@ -148,7 +157,8 @@ void Backward<S, Inflation, Order, Side, Backend, Weight>::run(const Factors<S>&
     return;
   }
   visit_route(Routes{}, route, [&](auto chosen) {
-    through<decltype(chosen)>(workspace, f, W0, dH, tape.stage(0), g);
+    BackwardRoute<decltype(chosen), S, Inflation, Side, Backend, Weight>::run(workspace, f, W0, dH,
+                                                                              tape.stage(0), g);
   });
 }
 

@@ -53,6 +53,53 @@ struct LayerInput {
   bool is_copy = false;  ///< the door's, which does not outlive the call
 };
 
+/// One way through the layer, which all orders that permit it share. Defined out of the class, so
+/// that a program that links lorma::compiled does not compile it.
+template <typename Route, typename S, typename Inflation, typename Side, typename Backend,
+          typename Weight>
+struct ForwardRoute {
+  static void run(typename Backend::Workspace& workspace, const Factors<S>& f, const Weight& W0,
+                  const LayerInput<S>& input, const MatrixView<S>& H, BasicTape<S, Backend>* tape);
+};
+
+template <typename Route, typename S, typename Inflation, typename Side, typename Backend,
+          typename Weight>
+void ForwardRoute<Route, S, Inflation, Side, Backend, Weight>::run(
+    typename Backend::Workspace& workspace, const Factors<S>& f, const Weight& W0,
+    const LayerInput<S>& input, const MatrixView<S>& H, BasicTape<S, Backend>* tape) {
+  using Op = Operator<typename Route::Evaluation, Inflation, Backend, S>;
+  const MatrixView<const S>& X = input.view;
+  const auto frame = workspace.frame();
+  const Op P(workspace, f);
+  const auto keep = [&] {
+    if (tape == nullptr) return;
+    tape->stage(0).keep_input(tape->context(), workspace, X, tape->borrows() && !input.is_copy);
+  };
+  if constexpr (Route::where == Where::Activation) {
+    S* kept = tape == nullptr ? nullptr
+                              : tape->stage(0).new_kept(tape->context(),
+                                                        Op::kept_size(f.dim(), f.rank(), X.cols));
+    if constexpr (std::is_same_v<Side, Pre>) {
+      const MatrixView<S> Y =
+          tape == nullptr ? H : tape->stage(0).new_input(tape->context(), H.rows, H.cols, H.order);
+      W0.multiply(workspace, X, Y);
+      P.apply(workspace, as_const(Y), H, kept);
+    } else {
+      keep();
+      const MatrixView<S> Z = workspace.template take<S>(X.rows, X.cols, X.order);
+      P.apply(workspace, X, Z, kept);
+      W0.multiply(workspace, as_const(Z), H);
+    }
+  } else {
+    const MatrixView<S> W = tape == nullptr
+                                ? workspace.template take<S>(W0.rows(), W0.cols())
+                                : tape->stage(0).new_weight(tape->context(), W0.rows(), W0.cols());
+    keep();
+    multiply_weight<Side, S, Backend>(workspace, P, W0.W, W);
+    Backend::gemm(workspace, 1, as_const(W), X, 0, H);
+  }
+}
+
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend,
           typename Weight>
 struct Forward {
@@ -62,44 +109,6 @@ struct Forward {
   /// `tape` may be null. Throws ShapeError for shapes that do not fit; H is untouched then.
   static void run(Workspace& workspace, const Factors<S>& f, const Weight& W0,
                   const LayerInput<S>& X, const MatrixView<S>& H, Tape* tape);
-
- private:
-  template <typename Route>
-  static void through(Workspace& workspace, const Factors<S>& f, const Weight& W0,
-                      const LayerInput<S>& input, const MatrixView<S>& H, Tape* tape) {
-    using Op = Operator<typename Route::Evaluation, Inflation, Backend, S>;
-    const MatrixView<const S>& X = input.view;
-    const auto frame = workspace.frame();
-    const Op P(workspace, f);
-    const auto keep = [&] {
-      if (tape == nullptr) return;
-      tape->stage(0).keep_input(tape->context(), workspace, X, tape->borrows() && !input.is_copy);
-    };
-    if constexpr (Route::where == Where::Activation) {
-      S* kept = tape == nullptr ? nullptr
-                                : tape->stage(0).new_kept(tape->context(),
-                                                          Op::kept_size(f.dim(), f.rank(), X.cols));
-      if constexpr (std::is_same_v<Side, Pre>) {
-        const MatrixView<S> Y =
-            tape == nullptr ? H
-                            : tape->stage(0).new_input(tape->context(), H.rows, H.cols, H.order);
-        W0.multiply(workspace, X, Y);
-        P.apply(workspace, as_const(Y), H, kept);
-      } else {
-        keep();
-        const MatrixView<S> Z = workspace.template take<S>(X.rows, X.cols, X.order);
-        P.apply(workspace, X, Z, kept);
-        W0.multiply(workspace, as_const(Z), H);
-      }
-    } else {
-      const MatrixView<S> W =
-          tape == nullptr ? workspace.template take<S>(W0.rows(), W0.cols())
-                          : tape->stage(0).new_weight(tape->context(), W0.rows(), W0.cols());
-      keep();
-      multiply_weight<Side, S, Backend>(workspace, P, W0.W, W);
-      Backend::gemm(workspace, 1, as_const(W), X, 0, H);
-    }
-  }
 };
 
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend,
@@ -119,7 +128,10 @@ void Forward<S, Inflation, Order, Side, Backend, Weight>::run(Workspace& workspa
   if (tape != nullptr) tape->begin(1);
   visit_route(Routes{}, route, [&](auto chosen) {
     using Route = decltype(chosen);
-    if (!H.empty()) through<Route>(workspace, f, W0, input, H, tape);
+    if (!H.empty()) {
+      ForwardRoute<Route, S, Inflation, Side, Backend, Weight>::run(workspace, f, W0, input, H,
+                                                                    tape);
+    }
     if (tape == nullptr) return;
     tape->stage(0).key = tape_key<Route, Inflation, Side>(call.d, call.k, call.b, call.r);
     tape->finish(1);

@@ -118,29 +118,36 @@ void check_finiteness(std::string_view function, Finiteness finiteness,
   if (!Backend::is_finite(workspace, W)) refuse("the weight");
 }
 
-/// merge of a weight stored as T into one stored as U.
-template <typename S, typename Inflation, typename Order, typename Side, typename Backend,
-          typename T, typename U = T>
-struct Merge {
-  /// `to` is `from` or shares nothing with it.
+/// merge of a weight stored as T into one stored as U, by one evaluation.
+template <typename Evaluation, typename S, typename Inflation, typename Side, typename Backend,
+          typename T, typename U>
+struct MergeRoute {
   static void run(typename Backend::Workspace& workspace, const Factors<S>& f,
                   const MatrixView<const T>& from, const MatrixView<U>& to);
 };
 
-template <typename S, typename Inflation, typename Order, typename Side, typename Backend,
+template <typename Evaluation, typename S, typename Inflation, typename Side, typename Backend,
           typename T, typename U>
-void Merge<S, Inflation, Order, Side, Backend, T, U>::run(typename Backend::Workspace& workspace,
-                                                          const Factors<S>& f,
-                                                          const MatrixView<const T>& from,
-                                                          const MatrixView<U>& to) {
+void MergeRoute<Evaluation, S, Inflation, Side, Backend, T, U>::run(
+    typename Backend::Workspace& workspace, const Factors<S>& f, const MatrixView<const T>& from,
+    const MatrixView<U>& to) {
+  const auto frame = workspace.frame();
+  const Operator<Evaluation, Inflation, Backend, S> P(workspace, f);
+  multiply_weight<Side, S, Backend>(workspace, P, from, to);
+}
+
+/// merge by the cheapest evaluation of the order; `to` is `from` or shares nothing with it.
+template <typename Inflation, typename Order, typename Side, typename Backend, typename S,
+          typename T, typename U>
+void merge_views(typename Backend::Workspace& workspace, const Factors<S>& f,
+                 const MatrixView<const T>& from, const MatrixView<U>& to) {
   if (from.empty()) return;
   using Routes = MergeRoutes<Order, Inflation>;
   const CallSizes call{from.rows, from.cols, 0, f.rank()};
   const std::size_t route = cheapest<Inflation, Side, Backend, S>(Routes{}, call, Task::Merge);
   visit_route(Routes{}, route, [&](auto chosen) {
-    const auto frame = workspace.frame();
-    const Operator<typename decltype(chosen)::Evaluation, Inflation, Backend, S> P(workspace, f);
-    multiply_weight<Side, S, Backend>(workspace, P, from, to);
+    MergeRoute<typename decltype(chosen)::Evaluation, S, Inflation, Side, Backend, T, U>::run(
+        workspace, f, from, to);
   });
 }
 
