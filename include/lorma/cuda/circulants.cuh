@@ -2,8 +2,8 @@
 #ifndef LORMA_CUDA_CIRCULANTS_CUH
 #define LORMA_CUDA_CIRCULANTS_CUH
 
-/// Elementwise products around the transforms of operators/spectral_cublas.hpp. Sums run in one thread, in
-/// a fixed order.
+/// Elementwise products around the transforms of operators/spectral_cublas.hpp. Sums run in one
+/// thread, in a fixed order.
 
 #include "lorma/cuda/elements.cuh"
 
