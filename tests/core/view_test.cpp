@@ -27,7 +27,7 @@ bool shows(const MatrixView<const typename Derived::Scalar>& view,
 }  // namespace
 
 TEST_CASE("blocks and transposes of a view are those of the matrix") {
-  Eigen::MatrixXd m(5, 4);
+  lorma::Matrix<double> m(5, 4);
   std::iota(m.data(), m.data() + m.size(), 1.0);
   Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> r = m;
   for (const MatrixView<double>& view : {lorma::view_of(m), lorma::view_of(r)}) {
@@ -46,7 +46,7 @@ TEST_CASE("blocks and transposes of a view are those of the matrix") {
 }
 
 TEST_CASE("whatever has elements in memory is viewed where it lies") {
-  Eigen::MatrixXf m(6, 5);
+  lorma::Matrix<float> m(6, 5);
   std::iota(m.data(), m.data() + m.size(), 1.0F);
   CHECK(lorma::view_of(m).data == m.data());
   auto block = m.block(1, 2, 4, 2);
@@ -58,8 +58,8 @@ TEST_CASE("whatever has elements in memory is viewed where it lies") {
   CHECK(shows(lorma::view_of(column), column));
   auto transposed = m.transpose();
   CHECK(shows(lorma::view_of(transposed), transposed));
-  const Eigen::Map<const Eigen::MatrixXf, 0, Eigen::OuterStride<>> map(m.data(), 2, 3,
-                                                                       Eigen::OuterStride<>(7));
+  const Eigen::Map<const lorma::Matrix<float>, 0, Eigen::OuterStride<>> map(
+      m.data(), 2, 3, Eigen::OuterStride<>(7));
   CHECK(lorma::view_of(map).ld == 7);
   CHECK(lorma::view_of(map)(1, 2) == m.data()[15]);
   const Eigen::Map<Eigen::VectorXf, 0, Eigen::InnerStride<>> strided(m.data(), 4,
@@ -67,14 +67,14 @@ TEST_CASE("whatever has elements in memory is viewed where it lies") {
   CHECK(shows(lorma::view_of(strided), strided));
 
   // Two strides that are not 1: no view.
-  Eigen::Map<Eigen::MatrixXf, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> gaps(
+  Eigen::Map<lorma::Matrix<float>, 0, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>> gaps(
       m.data(), 3, 2, Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>(12, 2));
   CHECK_THROWS_AS(lorma::view_of(gaps), lorma::ShapeError);
 
   // One element, one line and nothing at all.
-  const Eigen::MatrixXf none(0, 3);
+  const lorma::Matrix<float> none(0, 3);
   CHECK(lorma::view_of(none).empty());
   CHECK(lorma::view_of(none).ld >= 1);
-  const Eigen::MatrixXf one = Eigen::MatrixXf::Constant(1, 1, 4.0F);
+  const lorma::Matrix<float> one = lorma::Matrix<float>::Constant(1, 1, 4.0F);
   CHECK(lorma::view_of(one)(0, 0) == 4.0F);
 }

@@ -11,6 +11,7 @@
 
 #include "lorma/adapter/adapter.hpp"
 
+// NOLINTBEGIN(bugprone-macro-parentheses): arguments are types and linkages, not values.
 /// `linkage` is `extern template` or `template`.
 #define LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Evaluation, Side, T) \
   linkage struct detail::MergeRoute<Evaluation, S, Inflation, Side, EigenCpu, T, T>;
@@ -94,6 +95,8 @@
                                           Index, Index);                                         \
   linkage void detail::check_finiteness<EigenCpu>(std::string_view, Finiteness, Workspace&,      \
                                                   const Factors<S>&, const MatrixView<const S>&);
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 #ifdef LORMA_COMPILED
 namespace lorma::inline LORMA_ABI {
