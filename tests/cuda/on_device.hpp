@@ -6,7 +6,7 @@
 /// support/laws.hpp hold for it as they stand. Every operand lies in a larger parent on the device,
 /// in the storage order of the caller's matrix.
 
-#include <lorma/cublas.hpp>
+#include "routes.hpp"
 
 namespace lorma_tests {
 

@@ -83,7 +83,7 @@
 #define LORMA_COMPILED_SHARED(linkage, S)                                                        \
   linkage class detail::BorrowedFactors<S, EigenCpu>;                                            \
   linkage struct detail::OwnedFactors<S, EigenCpu>;                                              \
-  linkage struct detail::TapeStage<S, EigenCpu>;                                                 \
+  linkage class detail::TapeStage<S, EigenCpu>;                                                  \
   linkage class BasicTape<S, EigenCpu>;                                                          \
   linkage struct Gradients<S, EigenCpu>;                                                         \
   linkage void Door<EigenCpu>::read(const Factors<S>&);                                          \
