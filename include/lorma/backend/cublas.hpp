@@ -18,6 +18,7 @@
 /// wait for nothing and can be captured in a CUDA graph; docs/cuda.md lists what waits.
 
 #include "lorma/backend/backend.hpp"
+#include "lorma/backend/panels.hpp"
 #include "lorma/core/door.hpp"
 #include "lorma/cuda/device_matrix.hpp"
 #include "lorma/cuda/device_workspace.hpp"
@@ -137,15 +138,8 @@ struct CuBlas {
       return;
     }
     if constexpr (!std::same_as<std::remove_const_t<TA>, S>) {
-      const auto frame = workspace.frame();
-      const Index rows = std::min(panel_columns(workspace), A.rows);
-      const MatrixView<S> panel = workspace.template take<S>(rows, A.cols, A.order);
-      for (Index i = 0; i < A.rows; i += rows) {
-        const Index count = std::min(rows, A.rows - i);
-        const MatrixView<S> part(panel.data, count, A.cols, panel.ld, A.order);
-        copy(workspace, A.row_range(i, count), part);
-        gemm(workspace, alpha, part, B, beta, C.row_range(i, count));
-      }
+      detail::gemm_by_panels<CuBlas, std::remove_const_t<TA>, S>(workspace, alpha, A, B, beta, C,
+                                                                 panel_columns(workspace));
     } else {
       const MatrixView<const S> a = A;
       const MatrixView<const S> b = B;

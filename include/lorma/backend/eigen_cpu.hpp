@@ -14,6 +14,7 @@
 #include "lorma/backend/cost_rates.hpp"
 #include "lorma/backend/eigen_gemm.hpp"
 #include "lorma/backend/host_memory.hpp"
+#include "lorma/backend/panels.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -41,14 +42,8 @@ struct EigenCpu : HostMemoryBackend {
     } else {
       // A panel of 2^18 numbers stays in the second-level cache until the product has read it.
       const Index rows = std::clamp<Index>((Index(1) << 18) / std::max<Index>(A.cols, 1), 16, 1024);
-      const auto frame = workspace.frame();
-      const MatrixView<S> panel = workspace.take<S>(std::min(rows, A.rows), A.cols, A.order);
-      for (Index i = 0; i < A.rows; i += rows) {
-        const Index count = std::min(rows, A.rows - i);
-        MatrixView<S> part(panel.data, count, A.cols, panel.ld, A.order);
-        copy(workspace, A.row_range(i, count), part);
-        detail::gemm<S>(workspace, alpha, part, B, beta, C.row_range(i, count));
-      }
+      detail::gemm_by_panels<EigenCpu, std::remove_const_t<TA>, S>(workspace, alpha, A, B, beta, C,
+                                                                   rows);
     }
   }
 

@@ -52,7 +52,7 @@ void weight_vjp(typename Backend::Workspace& workspace, const Op& P, const Matri
   } else {
     // The gradients are sums over columns, so panels add up.
     for_panels<S, Backend>(
-        workspace, w,
+        workspace, w, Backend::panel_columns(workspace), StorageOrder::ColMajor,
         [&](Index j, const MatrixView<S>& panel) {
           run(as_const(panel), dw.col_range(j, panel.cols), g.accumulate || j > 0);
         },

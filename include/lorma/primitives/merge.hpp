@@ -9,6 +9,7 @@
 /// float by panels and rounded once.
 
 #include "lorma/backend/eigen_cpu.hpp"
+#include "lorma/backend/panels.hpp"
 #include "lorma/operators/dense.hpp"
 #include "lorma/operators/factored.hpp"
 #include "lorma/operators/spectral.hpp"
@@ -26,26 +27,6 @@ namespace detail {
 template <typename Side, typename T>
 MatrixView<T> columns_of_weight(const MatrixView<T>& W) {
   return std::is_same_v<Side, Pre> ? W : W.transposed();
-}
-
-/// Calls f(first, panel) with the columns of `from` as numbers of S: where they lie, or converted
-/// by panels. This is the one place where a stored weight becomes numbers to compute with. `panel`
-/// may be written; before the first, prepare(columns) is called for each number of columns that
-/// comes.
-template <typename S, typename Backend, typename T, typename F, typename Prepare>
-void for_panels(typename Backend::Workspace& workspace, const MatrixView<const T>& from, F&& f,
-                Prepare&& prepare) {
-  const Index width = Backend::panel_columns(workspace);
-  const auto frame = workspace.frame();
-  const MatrixView<S> buffer = workspace.template take<S>(from.rows, std::min(width, from.cols));
-  prepare(std::min(width, from.cols));
-  prepare(from.cols % width);
-  for (Index j = 0; j < from.cols; j += width) {
-    const Index count = std::min(width, from.cols - j);
-    const MatrixView<S> panel = buffer.col_range(0, count);
-    Backend::copy(workspace, from.col_range(j, count), panel);
-    f(j, panel);
-  }
 }
 
 /// to = P from (Pre) or from P (Post) by a prepared operator; `to` may be `from`.
@@ -76,7 +57,7 @@ void multiply_weight(typename Backend::Workspace& workspace, const Op& P,
     act(in, out);
   } else {
     for_panels<S, Backend>(
-        workspace, in,
+        workspace, in, Backend::panel_columns(workspace), StorageOrder::ColMajor,
         [&](Index j, const MatrixView<S>& panel) {
           act(panel, panel);
           Backend::copy(workspace, as_const(panel), out.col_range(j, panel.cols));
