@@ -101,12 +101,12 @@ struct CuBlas {
   }
   /// A copy would be scratch that nobody asked for.
   template <typename S, typename T>
-  [[noreturn]] static lorma::Matrix<S> copy_of(std::string_view function, std::string_view name,
+  [[noreturn]] static lorma::Matrix<S> copy_of(std::string_view function, std::string_view what,
                                                const detail::Strided<T>& from) {
     static_assert(std::same_as<std::remove_const_t<T>, S>,
                   "lorma: the backend CuBlas converts no operand but a weight of half or bfloat16 "
                   "for a float adapter; pass a matrix of the adapter's Scalar");
-    throw ShapeError("lorma::" + std::string(function) + ": expected " + std::string(name) +
+    throw ShapeError("lorma::" + std::string(function) + ": expected " + std::string(what) +
                      " to have unit stride along rows or columns and a leading dimension that "
                      "holds a line (a matrix of the device is not copied), got " +
                      detail::shape(from.rows, from.cols) + " with strides " +
