@@ -15,6 +15,9 @@ class QuantizedWeight {
   lorma::Index rows() const { return q_.rows(); }
   lorma::Index cols() const { return q_.cols(); }
 
+  /// Row i as a column, converted where it is read.
+  auto row(lorma::Index i) const { return scale_(i) * q_.row(i).cast<float>().transpose(); }
+
   /// W0 X.
   template <typename X>
   Eigen::MatrixXf apply(const X& x) const {
@@ -46,9 +49,6 @@ class QuantizedWeight {
   }
 
  private:
-  /// Row i as a column, converted where it is read.
-  auto row(lorma::Index i) const { return scale_(i) * q_.row(i).cast<float>().transpose(); }
-
   Eigen::VectorXf scale_;
   Eigen::Matrix<std::int8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> q_;
 };
