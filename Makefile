@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A table of contents. On a fresh Debian or Ubuntu each command installs what it misses.
-.PHONY: demo test build-cost interop fuzz tool bench bench-cuda bench-merge bench-rank compile-time studies setup help
+.PHONY: demo test attack build-cost interop fuzz tool bench bench-cuda bench-merge bench-rank compile-time studies setup help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -14,6 +14,9 @@ demo: setup ## adapt a real layer with LoRA, None, LoRMA+ and LoRMA_pi
 
 test: setup ## configure, build and pass every test
 	scripts/test.sh test
+
+attack: setup ## an hour of random search for results outside of their bounds
+	scripts/attack.sh
 
 build-cost: setup ## CPU seconds of `make test` over those of <Eigen/Dense>; what later changes are held to
 	scripts/build_cost.py
