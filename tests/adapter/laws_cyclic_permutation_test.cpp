@@ -22,3 +22,5 @@ TEST_CASE_TEMPLATE("CyclicPermutation obeys the laws in float", A,
                    Adapter<float, CyclicPermutation, WeightFirst<>, Post>) {
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }
+
+#undef LORMA_TEST_ORDERS

@@ -20,3 +20,5 @@ TEST_CASE_TEMPLATE("Identity obeys the laws in float", A, Adapter<float, Identit
                    Adapter<float, Identity, WeightFirst<>, Post>) {
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }
+
+#undef LORMA_TEST_ORDERS

@@ -19,3 +19,5 @@ TEST_CASE_TEMPLATE("None obeys the laws in float", A, Adapter<float, None, Auto,
                    Adapter<float, None, WeightFirst<>, Post>) {
   for (const auto& shape : lorma_tests::edge_shapes) lorma_tests::check_laws<A>(shape);
 }
+
+#undef LORMA_TEST_ORDERS
