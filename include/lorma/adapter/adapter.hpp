@@ -34,32 +34,10 @@ struct OwnedFactors {
   using MatrixType = typename Backend::template Matrix<S>;
   using Real = Accumulator<S>;
 
-  OwnedFactors(const Context& its_context, Index dim, Index r, Real its_alpha)
-      : place(its_context), alpha(its_alpha), n(dim), rank(r) {
-    if (n < 1 || rank < 1) {
-      throw ShapeError("lorma::Adapter: expected n >= 1 and rank >= 1, got n = " +
-                       std::to_string(n) + ", rank = " + std::to_string(rank));
-    }
-    if (!std::isfinite(alpha) || !(alpha > Real(0))) {
-      throw Error("lorma::Adapter: expected a finite alpha > 0, got " + std::to_string(alpha));
-    }
-    Matrix<S> zeros;
-    HostMemoryBackend::resize({}, zeros, n, rank);
-    zeros.setZero();
-    Backend::upload(place, zeros, B);
-    zeros.setZero(rank, n);
-    Backend::upload(place, zeros, A);
-  }
+  OwnedFactors(const Context& its_context, Index dim, Index r, Real its_alpha);
 
   const Context& context() const { return place; }
-  Factors<S> factors() const {
-    check_shapes(B, A);
-    if (context_id<Backend>(B) != context_id<Backend>(A)) {
-      throw BackendError("lorma::Adapter: expected factors A and B of one context, got two");
-    }
-    return {Backend::view(B), Backend::view(A), alpha / static_cast<Real>(rank),
-            context_id<Backend>(B)};
-  }
+  Factors<S> factors() const;
   template <typename FactorB, typename FactorA>
   void check_shapes(const FactorB& b, const FactorA& a) const {
     check_shape("Adapter", "factor B (n x r)", b.rows(), b.cols(), n, rank);
@@ -73,6 +51,35 @@ struct OwnedFactors {
   MatrixType B;
   MatrixType A;
 };
+
+template <typename S, typename Backend>
+OwnedFactors<S, Backend>::OwnedFactors(const Context& its_context, Index dim, Index r,
+                                       Real its_alpha)
+    : place(its_context), alpha(its_alpha), n(dim), rank(r) {
+  if (n < 1 || rank < 1) {
+    throw ShapeError("lorma::Adapter: expected n >= 1 and rank >= 1, got n = " + std::to_string(n) +
+                     ", rank = " + std::to_string(rank));
+  }
+  if (!std::isfinite(alpha) || !(alpha > Real(0))) {
+    throw Error("lorma::Adapter: expected a finite alpha > 0, got " + std::to_string(alpha));
+  }
+  Matrix<S> zeros;
+  HostMemoryBackend::resize({}, zeros, n, rank);
+  zeros.setZero();
+  Backend::upload(place, zeros, B);
+  zeros.setZero(rank, n);
+  Backend::upload(place, zeros, A);
+}
+
+template <typename S, typename Backend>
+Factors<S> OwnedFactors<S, Backend>::factors() const {
+  check_shapes(B, A);
+  if (context_id<Backend>(B) != context_id<Backend>(A)) {
+    throw BackendError("lorma::Adapter: expected factors A and B of one context, got two");
+  }
+  return {Backend::view(B), Backend::view(A), alpha / static_cast<Real>(rank),
+          context_id<Backend>(B)};
+}
 
 }  // namespace detail
 

@@ -150,36 +150,12 @@ class AdapterView {
   }
   /// Into `g`, resized when needed; overwrites.
   template <typename W0, typename DH>
-  void backward_into(Gradients& g, const W0& w0, const DH& dh, Tape& tape) const {
-    const auto context = context_of(dh);
-    Backend::resize(context, g.dX, detail::columns_of(w0), detail::columns_of(dh));
-    Backend::resize(context, g.dA, rank(), dim());
-    Backend::resize(context, g.dB, dim(), rank());
-    backward_into(g.dX, g.dA, g.dB, w0, dh, tape);
-  }
+  void backward_into(Gradients& g, const W0& w0, const DH& dh, Tape& tape) const;
   /// Into the caller's matrices, any of which may be nullptr: dX (k x b), dA (r x n), dB (n x r)
   /// are overwritten, or added to with lorma::accumulate.
   template <typename DX, typename DA, typename DB, typename W0, typename DH>
   void backward_into(DX&& dx, DA&& da, DB&& db, const W0& w0, const DH& dh, Tape& tape,
-                     bool accumulated = false) const {
-    const Factors<Scalar> f = factors();
-    Door<Backend> door("backward", tape.workspace());
-    door.read(f);
-    const detail::FrozenWeight<Backend, Scalar, W0> weight(door, w0);
-    const auto gradient = door.template read<Scalar>("dH", dh);
-    if (tape.recorded()) door.read_borrowed(tape.stage(0).borrowed());
-    detail::GradientViews<Scalar> g;
-    g.dX = door.template write<Scalar>("dX", dx);
-    g.dA = door.template write<Scalar>("dA", da);
-    g.dB = door.template write<Scalar>("dB", db);
-    g.accumulate = accumulated;
-    door.close();
-    using Weight = typename detail::FrozenWeight<Backend, Scalar, W0>::View;
-    if constexpr (detail::has_route<Order, Inflation, Weight>()) {
-      detail::Backward<Scalar, Inflation, Order, Side, Backend, Weight>::run(
-          f, weight.get(), gradient.view(), tape, g);
-    }
-  }
+                     bool accumulated = false) const;
 
   /// W (d x k), of W0's scalar and storage order. Throws NonFinite on request.
   template <typename W0>
@@ -197,22 +173,7 @@ class AdapterView {
   /// another storage type.
   template <typename Out, typename W0>
   void merge_into(Out&& out, const W0& w0, Workspace& workspace,
-                  Finiteness finiteness = Finiteness::unchecked) const {
-    if constexpr (needs_entries<W0>()) {
-      using T = detail::stored_as<detail::scalar_of<W0>, Scalar>;
-      const Factors<Scalar> f = factors();
-      Door<Backend> door("merge", workspace);
-      door.read(f);
-      const auto from = door.template read_to_replace<T>("W0", w0);
-      const auto to = door.template write_weight<Scalar>("the output", out);
-      door.close();
-      detail::check_weight<Side>("merge", "a weight", f, from.view().rows, from.view().cols);
-      detail::check_shape("merge", "the output", to.rows, to.cols, from.view().rows,
-                          from.view().cols);
-      detail::check_finiteness<Backend>("merge", finiteness, workspace, f, from.view());
-      detail::merge_views<Inflation, Order, Side, Backend>(workspace, f, from.view(), to);
-    }
-  }
+                  Finiteness finiteness = Finiteness::unchecked) const;
   /// W becomes P W (Pre) or W P (Post).
   template <typename W>
   void merge_in_place(W&& w, Workspace& workspace,
@@ -337,27 +298,9 @@ class AdapterView {
     return !LinearOperator<W0, Scalar>;
   }
   template <typename W0, typename X, typename Scratch>
-  MatrixType forward_result(const W0& w0, const X& x, Scratch& scratch) const {
-    MatrixType h;
-    Backend::resize(context_of(x), h, detail::rows_of(w0), detail::columns_of(x));
-    forward_into(h, w0, x, scratch);
-    return h;
-  }
+  MatrixType forward_result(const W0& w0, const X& x, Scratch& scratch) const;
   template <typename H, typename W0, typename X>
-  void run_forward(H& h, const W0& w0, const X& x, Workspace& workspace, Tape* tape) const {
-    const Factors<Scalar> f = factors();
-    Door<Backend> door("forward", workspace);
-    door.read(f);
-    const detail::FrozenWeight<Backend, Scalar, W0> weight(door, w0);
-    const auto in = door.template read<Scalar>("X", x);
-    const MatrixView<Scalar> out = door.template write<Scalar>("H", h);
-    door.close();
-    using Weight = typename detail::FrozenWeight<Backend, Scalar, W0>::View;
-    if constexpr (detail::has_route<Order, Inflation, Weight>()) {
-      detail::Forward<Scalar, Inflation, Order, Side, Backend, Weight>::run(
-          workspace, f, weight.get(), {in.view(), in.is_copy()}, out, tape);
-    }
-  }
+  void run_forward(H& h, const W0& w0, const X& x, Workspace& workspace, Tape* tape) const;
 
   template <typename W, typename F>
   void in_place(std::string_view function, W& w, Workspace& workspace, Finiteness finiteness,
@@ -395,6 +338,95 @@ class AdapterView {
     Action::apply(workspace, f, in.view(), to, adjoint);
   }
 };
+
+// The verbs on matrices that lorma::compiled holds: defined out of the class, and so not inline.
+
+template <typename Scalar, typename Inflation, typename Order, typename Side, typename Backend,
+          template <typename, typename> class Storage>
+template <typename W0, typename X, typename Scratch>
+auto AdapterView<Scalar, Inflation, Order, Side, Backend, Storage>::forward_result(
+    const W0& w0, const X& x, Scratch& scratch) const -> MatrixType {
+  MatrixType h;
+  Backend::resize(context_of(x), h, detail::rows_of(w0), detail::columns_of(x));
+  forward_into(h, w0, x, scratch);
+  return h;
+}
+
+template <typename Scalar, typename Inflation, typename Order, typename Side, typename Backend,
+          template <typename, typename> class Storage>
+template <typename H, typename W0, typename X>
+void AdapterView<Scalar, Inflation, Order, Side, Backend, Storage>::run_forward(
+    H& h, const W0& w0, const X& x, Workspace& workspace, Tape* tape) const {
+  const Factors<Scalar> f = factors();
+  Door<Backend> door("forward", workspace);
+  door.read(f);
+  const detail::FrozenWeight<Backend, Scalar, W0> weight(door, w0);
+  const auto in = door.template read<Scalar>("X", x);
+  const MatrixView<Scalar> out = door.template write<Scalar>("H", h);
+  door.close();
+  using Weight = typename detail::FrozenWeight<Backend, Scalar, W0>::View;
+  if constexpr (detail::has_route<Order, Inflation, Weight>()) {
+    detail::Forward<Scalar, Inflation, Order, Side, Backend, Weight>::run(
+        workspace, f, weight.get(), {in.view(), in.is_copy()}, out, tape);
+  }
+}
+
+template <typename Scalar, typename Inflation, typename Order, typename Side, typename Backend,
+          template <typename, typename> class Storage>
+template <typename W0, typename DH>
+void AdapterView<Scalar, Inflation, Order, Side, Backend, Storage>::backward_into(
+    Gradients& g, const W0& w0, const DH& dh, Tape& tape) const {
+  const auto context = context_of(dh);
+  Backend::resize(context, g.dX, detail::columns_of(w0), detail::columns_of(dh));
+  Backend::resize(context, g.dA, rank(), dim());
+  Backend::resize(context, g.dB, dim(), rank());
+  backward_into(g.dX, g.dA, g.dB, w0, dh, tape);
+}
+
+template <typename Scalar, typename Inflation, typename Order, typename Side, typename Backend,
+          template <typename, typename> class Storage>
+template <typename DX, typename DA, typename DB, typename W0, typename DH>
+void AdapterView<Scalar, Inflation, Order, Side, Backend, Storage>::backward_into(
+    DX&& dx, DA&& da, DB&& db, const W0& w0, const DH& dh, Tape& tape, bool accumulated) const {
+  const Factors<Scalar> f = factors();
+  Door<Backend> door("backward", tape.workspace());
+  door.read(f);
+  const detail::FrozenWeight<Backend, Scalar, W0> weight(door, w0);
+  const auto gradient = door.template read<Scalar>("dH", dh);
+  if (tape.recorded()) door.read_borrowed(tape.stage(0).borrowed());
+  detail::GradientViews<Scalar> g;
+  g.dX = door.template write<Scalar>("dX", dx);
+  g.dA = door.template write<Scalar>("dA", da);
+  g.dB = door.template write<Scalar>("dB", db);
+  g.accumulate = accumulated;
+  door.close();
+  using Weight = typename detail::FrozenWeight<Backend, Scalar, W0>::View;
+  if constexpr (detail::has_route<Order, Inflation, Weight>()) {
+    detail::Backward<Scalar, Inflation, Order, Side, Backend, Weight>::run(
+        f, weight.get(), gradient.view(), tape, g);
+  }
+}
+
+template <typename Scalar, typename Inflation, typename Order, typename Side, typename Backend,
+          template <typename, typename> class Storage>
+template <typename Out, typename W0>
+void AdapterView<Scalar, Inflation, Order, Side, Backend, Storage>::merge_into(
+    Out&& out, const W0& w0, Workspace& workspace, Finiteness finiteness) const {
+  if constexpr (needs_entries<W0>()) {
+    using T = detail::stored_as<detail::scalar_of<W0>, Scalar>;
+    const Factors<Scalar> f = factors();
+    Door<Backend> door("merge", workspace);
+    door.read(f);
+    const auto from = door.template read_to_replace<T>("W0", w0);
+    const auto to = door.template write_weight<Scalar>("the output", out);
+    door.close();
+    detail::check_weight<Side>("merge", "a weight", f, from.view().rows, from.view().cols);
+    detail::check_shape("merge", "the output", to.rows, to.cols, from.view().rows,
+                        from.view().cols);
+    detail::check_finiteness<Backend>("merge", finiteness, workspace, f, from.view());
+    detail::merge_views<Inflation, Order, Side, Backend>(workspace, f, from.view(), to);
+  }
+}
 
 template <typename FactorB, typename FactorA, typename Scale>
 AdapterView(FactorB&&, FactorA&&, Scale) -> AdapterView<detail::scalar_of<FactorB>>;

@@ -52,14 +52,21 @@
   LORMA_COMPILED_VERBS(linkage, S, Inflation, Side, detail::OwnedFactors)
 
 /// The verbs on matrices of our own type.
-#define LORMA_COMPILED_VERBS(linkage, S, Inflation, Side, Storage)                                \
-  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::run_forward(             \
-      Matrix<S>&, const Matrix<S>&, const Matrix<S>&, lorma::Workspace&, BasicTape<S, EigenCpu>*) \
-      const;                                                                                      \
-  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::backward_into(           \
-      Matrix<S>&, Matrix<S>&, Matrix<S>&, const Matrix<S>&, const Matrix<S>&,                     \
-      BasicTape<S, EigenCpu>&, bool) const;                                                       \
-  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::merge_into(              \
+#define LORMA_COMPILED_VERBS(linkage, S, Inflation, Side, Storage)                                 \
+  linkage Matrix<S> AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::forward_result(      \
+      const Matrix<S>&, const Matrix<S>&, lorma::Workspace&) const;                                \
+  linkage Matrix<S> AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::forward_result(      \
+      const Matrix<S>&, const Matrix<S>&, BasicTape<S, EigenCpu>&) const;                          \
+  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::run_forward(              \
+      Matrix<S>&, const Matrix<S>&, const Matrix<S>&, lorma::Workspace&, BasicTape<S, EigenCpu>*)  \
+      const;                                                                                       \
+  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::backward_into(            \
+      lorma::Gradients<S, EigenCpu>&, const Matrix<S>&, const Matrix<S>&, BasicTape<S, EigenCpu>&) \
+      const;                                                                                       \
+  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::backward_into(            \
+      Matrix<S>&, Matrix<S>&, Matrix<S>&, const Matrix<S>&, const Matrix<S>&,                      \
+      BasicTape<S, EigenCpu>&, bool) const;                                                        \
+  linkage void AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::merge_into(               \
       Matrix<S>&, const Matrix<S>&, lorma::Workspace&, Finiteness) const;
 
 /// `Evaluation` is the one that is not Dense.
@@ -101,6 +108,8 @@
 #ifdef LORMA_COMPILED
 namespace lorma::inline LORMA_ABI {
 extern template class BasicWorkspace<HostMemory>;
+extern template void detail::refuse_shape<ShapeError>(std::string_view, std::string_view, Index,
+                                                      Index, Index, Index);
 extern template Matrix<double> detail::pseudo_inverse(const Matrix<double>&);
 LORMA_COMPILED_SHARED(extern template, float)
 LORMA_COMPILED_SHARED(extern template, double)

@@ -50,12 +50,19 @@ inline std::string shape(Eigen::Index rows, Eigen::Index cols) {
   return std::to_string(rows) + " x " + std::to_string(cols);
 }
 
+/// Says which shape was expected. A template so that lorma::compiled can hold it.
+template <typename E>
+[[noreturn]] void refuse_shape(std::string_view function, std::string_view what, Eigen::Index rows,
+                               Eigen::Index cols, Eigen::Index want_rows, Eigen::Index want_cols) {
+  throw E("lorma::" + std::string(function) + ": expected " + std::string(what) + " to be " +
+          shape(want_rows, want_cols) + ", got " + shape(rows, cols));
+}
+
 /// Throws ShapeError unless (rows, cols) is (want_rows, want_cols).
 inline void check_shape(std::string_view function, std::string_view what, Eigen::Index rows,
                         Eigen::Index cols, Eigen::Index want_rows, Eigen::Index want_cols) {
   if (rows == want_rows && cols == want_cols) return;
-  throw ShapeError("lorma::" + std::string(function) + ": expected " + std::string(what) +
-                   " to be " + shape(want_rows, want_cols) + ", got " + shape(rows, cols));
+  refuse_shape<ShapeError>(function, what, rows, cols, want_rows, want_cols);
 }
 
 }  // namespace detail
