@@ -153,9 +153,14 @@ class Composition {
                     adapter.factors())...);
           },
           adapters_);
+      // What the I-th loses of the weight that it was merged into, the ones before it magnify.
+      double loss = 0.0;
+      double magnified = 1.0;
       for_each([&]<std::size_t I>() {
-        detail::check_invertible(AdapterAt<I>::Inflation::name, std::get<I>(inverses).condition(),
-                                 epsilon_of<T>());
+        const RoundTrip& lost = std::get<I>(inverses).round_trip();
+        loss += magnified * lost.loss(epsilon_of<T>());
+        magnified *= lost.condition;
+        detail::check_invertible(AdapterAt<I>::Inflation::name, lost, loss, epsilon_of<T>());
       });
       for_each_reversed([&]<std::size_t I>() {
         detail::multiply_weight<typename AdapterAt<I>::Side, Scalar, Backend>(
