@@ -54,7 +54,9 @@ void Unmerge<S, Inflation, Side, Backend, T>::run(
     const RoundTrip& lost = inverse.round_trip();
     check_invertible(Inflation::name, lost, lost.loss(coarsest), coarsest);
     if (W.empty()) return;
-    multiply_weight<Side, S, Backend>(workspace, inverse, as_const(W), W);
+    run_rehearsed<Backend>(workspace, [&] {
+      multiply_weight<Side, S, Backend>(workspace, inverse, as_const(W), W);
+    });
   };
   if constexpr (OnHost<Backend>) {
     undo(Inverse<Inflation, S>(f));
