@@ -147,8 +147,7 @@ void check_weight(Index n, Index other) {
 
 TEST_CASE_TEMPLATE("a weight that is merged or unmerged is never half written", A, Adapter<float>,
                    Adapter<float, Identity, Auto, Post>, Adapter<float, None>,
-                   Adapter<float, CyclicPermutation>,
-                   Adapter<float, CyclicPermutation, Auto, Post>,
+                   Adapter<float, CyclicPermutation>, Adapter<float, CyclicPermutation, Auto, Post>,
                    Adapter<float, CyclicPermutation, ActivationFirst<Dense>>,
                    Adapter<float, Identity, ActivationFirst<Dense>, Post>) {
   check_weight<A, float>(40, 300);

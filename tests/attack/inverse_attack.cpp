@@ -43,7 +43,8 @@ double any_round_trip(std::mt19937_64& urbg) {
   const int kind = static_cast<int>(urbg() % 10);
   const RandomFactors f = random_factors(urbg, kind, n, r, TurnsRows<Inflation>);
   const Matrix<double> P = AdapterView<double, Inflation>(f.B, f.A, f.scale).inflated();
-  const Matrix<double> weight = random_weight(urbg, urbg() % 2 ? P : P.transpose(), integer(urbg, 1, 6));
+  const Matrix<double> weight =
+      random_weight(urbg, urbg() % 2 ? P : P.transpose(), integer(urbg, 1, 6));
   const bool pre = urbg() % 2 == 0;
   const auto as = [&](auto zero) {
     using T = decltype(zero);

@@ -43,7 +43,7 @@ Matrix<double> orthonormal_columns(Urbg& urbg, Index n, Index count) {
 }
 
 inline constexpr const char* kinds_of_factors[] = {
-    "near the start", "Gaussian", "large",    "cancelling", "graded",
+    "near the start",  "Gaussian",  "large",    "cancelling", "graded",
     "nearly singular", "stretched", "constant", "sparse",     "deficient"};
 
 /// Factors of one of the ten kinds, I + s B A or its turn being what is meant.
@@ -117,7 +117,8 @@ RandomFactors random_factors(Urbg& urbg, int kind, Index n, Index r, bool turns)
     default:
       break;
   }
-  if (turns && kind != 1 && (kind != 7 || r > 1) && urbg() % 2 == 0) {  // the start of LoRMA_pi, and more
+  if (turns && kind != 1 && (kind != 7 || r > 1) &&
+      urbg() % 2 == 0) {  // the start of LoRMA_pi, and more
     f.scale = 1.0;
     f.B.col(0).setOnes();
     f.A.row(0) *= power_of_ten(urbg, -8, 0);

@@ -4,8 +4,8 @@
 
 /// The CPU: Eigen's kernels, or those of a BLAS when EIGEN_USE_BLAS is defined.
 ///
-/// Threads: those of the Workspace's executor; a BLAS has its own beside them. In a rehearsal of the
-/// Workspace nothing is read or written, by any of its functions.
+/// Threads: those of the Workspace's executor; a BLAS has its own beside them. In a rehearsal of
+/// the Workspace nothing is read or written, by any of its functions.
 
 #include <algorithm>
 #include <cmath>

@@ -39,7 +39,6 @@ struct RoundTrip {
   double relative_error(double epsilon) const {
     return loss(epsilon) + (condition + 1.0) * std::sqrt(length) * (1.0 + growth) * arithmetic;
   }
-
 };
 
 namespace detail {
@@ -59,7 +58,7 @@ struct InverseInflation {
 template <unsigned Shape, typename Real>
 void solve_triangular(Workspace& workspace, const MatrixView<const Real>& T,
                       const MatrixView<Real>& X) {
-  constexpr Index block = 32;  // whose solver keeps its buffers on the stack
+  constexpr Index block = 64;  // whose solver keeps its buffers on the stack
   constexpr bool lower = (Shape & Eigen::Lower) != 0;
   const Index n = T.rows;
   const Index blocks = (n + block - 1) / block;
@@ -105,9 +104,11 @@ class Inverse {
     const double largest = detail::bound_largest_singular_value(
         f.dim(), [&](Eigen::VectorXd& x) { x = P.transpose() * (P * x).eval(); });
     const double inverse = detail::bound_largest_singular_value(f.dim(), [&](Eigen::VectorXd& x) {
-      const MatrixView<double> column(x.data(), x.size(), 1, x.size());
-      solve_adjoint(workspace, column);
-      solve(workspace, column);
+      const Matrix<double>& LU = lu_.factors;  // P^-1 P^-T: the order of the rows cancels
+      LU.transpose().template triangularView<Eigen::Lower>().solveInPlace(x);
+      LU.transpose().template triangularView<Eigen::UnitUpper>().solveInPlace(x);
+      LU.template triangularView<Eigen::UnitLower>().solveInPlace(x);
+      LU.template triangularView<Eigen::Upper>().solveInPlace(x);
     });
     // A NaN (overflow inside a singular factorization) counts as singular.
     if (inverse * largest < round_trip_.condition) round_trip_.condition = inverse * largest;

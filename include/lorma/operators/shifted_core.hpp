@@ -25,8 +25,8 @@ struct ShiftedCore {
   double shift = 1.0;  ///< c
   /// The m that may differ from |c|, descending; NaN where the product overflowed.
   Eigen::VectorXd singular_values;
-  double largest = 1.0;      ///< sigma_1(P)
-  double smallest = 1.0;     ///< sigma_n(P)
+  double largest = 1.0;   ///< sigma_1(P)
+  double smallest = 1.0;  ///< sigma_n(P)
   /// |c| + sum over q of |s| |b_q| |a_q|: how large the terms are whose sum is P.
   double terms = 1.0;
   Determinant determinant;  ///< of P
@@ -56,13 +56,13 @@ Eigen::VectorXi scale_columns(Matrix<Real>& M) {
 
 /// L^T R, summed pairwise: its error grows with log n where a product's may grow with n.
 template <typename Real>
-Matrix<Real> inner_products(const Matrix<Real>& L, const Matrix<Real>& R, Index first, Index count) {
+Matrix<Real> inner_products(const Matrix<Real>& L, const Matrix<Real>& R, Index first,
+                            Index count) {
   if (count <= 32) {
     return L.middleRows(first, count).transpose().lazyProduct(R.middleRows(first, count));
   }
   const Index half = count / 2;
-  return inner_products(L, R, first, half) +
-         inner_products(L, R, first + half, count - half);
+  return inner_products(L, R, first, half) + inner_products(L, R, first + half, count - half);
 }
 
 template <typename Real>
@@ -79,17 +79,16 @@ ShiftedCore shifted_core(const PlusFactors& f, Real c) {
   const Matrix<Real> inside = inner_products(Q, both, 0, n);
   Vector<Real> sizes(r);
   for (Index q = 0; q < r; ++q) sizes(q) = std::ldexp(Real(1), exponents(q) + exponents(r + q));
-  Matrix<Real> core =
-      inside.leftCols(r) * sizes.asDiagonal() * inside.rightCols(r).transpose();
+  Matrix<Real> core = inside.leftCols(r) * sizes.asDiagonal() * inside.rightCols(r).transpose();
   core.diagonal().array() += c;
 
   ShiftedCore result;
   result.dim = n;
   result.shift = c;
-  result.terms = std::abs(c) + (both.leftCols(r).colwise().norm().transpose().array() *
-                                both.rightCols(r).colwise().norm().transpose().array() *
-                                sizes.array())
-                                   .sum();
+  result.terms =
+      std::abs(c) + (both.leftCols(r).colwise().norm().transpose().array() *
+                     both.rightCols(r).colwise().norm().transpose().array() * sizes.array())
+                        .sum();
   if (!core.allFinite()) {
     constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
     result.singular_values.setConstant(m, unknown);

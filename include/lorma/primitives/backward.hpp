@@ -158,8 +158,7 @@ void Backward<S, Inflation, Order, Side, Backend, Weight>::run(const Factors<S>&
   }
   visit_route(Routes{}, route, [&](auto chosen) {
     using Route = BackwardRoute<decltype(chosen), S, Inflation, Side, Backend, Weight>;
-    run_rehearsed<Backend>(workspace,
-                           [&] { Route::run(workspace, f, W0, dH, tape.stage(0), g); });
+    run_rehearsed<Backend>(workspace, [&] { Route::run(workspace, f, W0, dH, tape.stage(0), g); });
   });
 }
 

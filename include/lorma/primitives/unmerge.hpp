@@ -27,7 +27,7 @@ inline void check_invertible(std::string_view inflation, const RoundTrip& round_
   text << "lorma::unmerge_in_place: expected an invertible multiplier, got " << inflation
        << " with condition number ";
   if (condition < std::numeric_limits<double>::infinity()) {
-    text << condition << " from terms " << round_trip.growth << " times its norm";
+    text << condition << " (and terms " << round_trip.growth << " times its norm)";
   } else {
     text << "infinity";
   }
@@ -54,9 +54,8 @@ void Unmerge<S, Inflation, Side, Backend, T>::run(
     const RoundTrip& lost = inverse.round_trip();
     check_invertible(Inflation::name, lost, lost.loss(coarsest), coarsest);
     if (W.empty()) return;
-    run_rehearsed<Backend>(workspace, [&] {
-      multiply_weight<Side, S, Backend>(workspace, inverse, as_const(W), W);
-    });
+    run_rehearsed<Backend>(
+        workspace, [&] { multiply_weight<Side, S, Backend>(workspace, inverse, as_const(W), W); });
   };
   if constexpr (OnHost<Backend>) {
     undo(Inverse<Inflation, S>(f));
