@@ -57,6 +57,40 @@ double any_round_trip(std::mt19937_64& urbg) {
   return as(S{});
 }
 
+/// Of an adapter that is refused, what is lost of a weight along the direction that P stretches
+/// most, merged in T and unmerged in long double: at least a hundredth of it in one direction of n
+/// (0.01 / sqrt(n) over the loss).
+template <typename S, typename T, typename Inflation>
+double refusal(std::mt19937_64& urbg) {
+  using Exact = Eigen::Matrix<long double, Eigen::Dynamic, Eigen::Dynamic>;
+  const Index n = integer(urbg, 4, 24);
+  const int kind = TurnsRows<Inflation> ? 1 : (urbg() % 2 == 0 ? 5 : 6);
+  const RandomFactors f = random_factors(urbg, kind, n, integer(urbg, 1, 4), false);
+  const Matrix<S> B = f.B.cast<S>(), A = f.A.cast<S>();
+  const AdapterView<S, Inflation> a(B, A, static_cast<S>(f.scale));
+  const RoundTrip lost = Inverse<Inflation, S>(a.factors()).round_trip();
+  if (lost.loss(epsilon_of<T>()) < 1.0) return 0.0;
+  const Matrix<double> wide_B = B.template cast<double>(), wide_A = A.template cast<double>();
+  Exact P = wide_B.cast<long double>() * wide_A.cast<long double>();
+  P *= static_cast<long double>(a.scale());
+  if (TurnsRows<Inflation>) {
+    const Exact M = P;
+    for (Index i = 0; i < n; ++i) {
+      for (Index j = 0; j < n; ++j) P(i, j) = M(i, (j - i + n) % n);
+    }
+  } else {
+    P.diagonal().array() += 1.0L;
+  }
+  const Eigen::JacobiSVD<Matrix<double>> svd(P.cast<double>(), Eigen::ComputeFullV);
+  const Matrix<T> W0 = (svd.matrixV().col(0) * gaussian(urbg, 1, 16)).cast<S>().template cast<T>();
+  Matrix<T> W = W0;
+  a.merge_in_place(W);
+  const Exact original = W0.template cast<double>().template cast<long double>();
+  const Exact back = P.partialPivLu().solve(W.template cast<double>().template cast<long double>());
+  const auto error = static_cast<double>((back - original).norm() / original.norm());
+  return std::isnan(error) ? 0.0 : 0.01 / (std::sqrt(static_cast<double>(n)) * error);
+}
+
 }  // namespace
 
 TEST_CASE("a round trip loses no more than its bound") {
@@ -66,4 +100,11 @@ TEST_CASE("a round trip loses no more than its bound") {
   search("round trip, LoRMA_pi, double", 300, any_round_trip<double, CyclicPermutation>);
   search("round trip, None, float", 100, any_round_trip<float, None>);
   search("round trip, None, double", 100, any_round_trip<double, None>);
+}
+
+TEST_CASE("what is refused would be lost") {
+  search("refusals, LoRMA+, float", 60, refusal<float, float, Identity>);
+  search("refusals, LoRMA+, double", 60, refusal<double, double, Identity>);
+  search("refusals, LoRMA+, bfloat16", 60, refusal<float, Eigen::bfloat16, Identity>);
+  search("refusals, LoRMA_pi, bfloat16", 60, refusal<float, Eigen::bfloat16, CyclicPermutation>);
 }

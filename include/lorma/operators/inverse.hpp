@@ -30,14 +30,15 @@ struct RoundTrip {
   double length = 1.0;      ///< n, the length of the sums
   double arithmetic = 0.0;  ///< epsilon of the type that merge computes in
 
-  /// What is lost of a weight that is stored in a type of this epsilon, relative to it, when sums
-  /// lose what they usually do. With 1 or more, no digit is left.
+  /// What one rounding of the weight, stored in a type of this epsilon, and one of the terms of P
+  /// grow to, relative to it. With 1 or more, no digit is left of a weight in P's worst direction.
   double loss(double epsilon) const {
-    return (condition + 1.0) * (0.5 * epsilon + 2.0 * (1.0 + growth) * arithmetic);
+    return 0.5 * (condition + 1.0) * (epsilon + (1.0 + growth) * arithmetic);
   }
   /// Bound of |W' - W0| / |W0| (Frobenius norms), W' being W0 merged and unmerged.
   double relative_error(double epsilon) const {
-    return loss(epsilon) + (condition + 1.0) * std::sqrt(length) * (1.0 + growth) * arithmetic;
+    return (condition + 1.0) *
+           (0.5 * epsilon + (2.0 + std::sqrt(length)) * (1.0 + growth) * arithmetic);
   }
 };
 
