@@ -6,6 +6,8 @@
 #   merge         `lorma merge` of 8 GB beside a copy; 24 GB of disk
 #   rank          ranks and singular values beside NumPy's
 #   compile-time  what including lorma costs
+# but for
+#   drift         1000 cycles of merge and unmerge: prints the table of docs/accuracy.md
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out/bench
@@ -37,8 +39,12 @@ case ${1:-} in
   compile-time)
     benchmarks/compile_time.sh out/bench
     ;;
+  drift)
+    scripts/build.sh bench bench_drift
+    exec $programs/bench_drift
+    ;;
   *)
-    sed -n '3,8s/^# //p' "$0" >&2
+    sed -n '3,10s/^# //p' "$0" >&2
     exit 2
     ;;
 esac

@@ -72,8 +72,13 @@ TEST_CASE("ShiftedCore is the dense answer without the dense matrix") {
       const double determinant = P.determinant();
       CHECK(std::abs(core.determinant.sign * std::exp(core.determinant.log_abs) - determinant) <=
             1e3 * double(n) * eps<double> * std::abs(determinant) * core.condition());
-      const Matrix<double> sB = pair.scale * pair.B;
-      CHECK(distance(P * core.inverse_B, sB) <= bound * core.condition() * norm(sB));
+      const Matrix<double>& Q = core.basis;
+      const Index m = Q.cols();
+      const Matrix<double> I = Matrix<double>::Identity(n, n);
+      CHECK(distance(Q.transpose() * Q, Matrix<double>::Identity(m, m)) <= bound);
+      if (c == 0.0) continue;
+      const Matrix<double> inverse = Q * core.inverse * Q.transpose() + (I - Q * Q.transpose()) / c;
+      CHECK(distance(P * inverse, I) <= bound * core.condition());
     }
   }
 }
@@ -97,6 +102,27 @@ TEST_CASE("the condition does not depend on how B and A are scaled against each 
   }
 }
 
+TEST_CASE("factors as large as double holds neither overflow nor vanish") {
+  const Pair pair = random_pair(20, 3);
+  const double condition = lorma::shifted_core(pair.factors(), 1.0).condition();
+  for (const double t : {0x1p-1000, 0x1p600, 0x1p1000}) {
+    const Pair other{pair.B * t, pair.A / t, pair.scale};
+    CHECK(lorma::shifted_core(other.factors(), 1.0).condition() == condition);
+  }
+}
+
+TEST_CASE("the size of the terms is that of what is added up, however factors cancel") {
+  Pair pair = random_pair(20, 1);
+  const double one = lorma::shifted_core(pair.factors(), 1.0).terms;
+  CHECK(std::abs(one - (1.0 + pair.scale * norm(pair.B) * norm(pair.A))) <= 1e-14 * one);
+  Pair cancelling{Matrix<double>(20, 2), Matrix<double>(2, 20), 1.0};
+  cancelling.B << 1e6 * pair.B, 1e6 * pair.B;
+  cancelling.A << pair.A, -pair.A;
+  const ShiftedCore core = lorma::shifted_core(cancelling.factors(), 1.0);
+  CHECK(core.terms >= 1e6 * norm(pair.B) * norm(pair.A));
+  CHECK(core.condition() <= 1.0 + 1e-6 * core.terms);
+}
+
 TEST_CASE("factors that do not fit together are named") {
   const Matrix<double> B(5, 2);
   const Matrix<double> A(3, 5);
@@ -117,21 +143,49 @@ TEST_CASE_TEMPLATE("Inverse undoes the multiplier from either side, in place too
     const auto frame = workspace.frame();
     const lorma::Operator<lorma::Dense, I, lorma::EigenCpu, double> P(workspace, pair.factors());
     if (is_plain<I> && r < n) {
-      CHECK(inverse.condition() == std::numeric_limits<double>::infinity());
+      CHECK(inverse.round_trip().condition == std::numeric_limits<double>::infinity());
       continue;
     }
     const Matrix<double> X = random_matrix<double>(n, 5, 3);
     Matrix<double> Y(n, 5);
     P.apply(workspace, view_of(X), view_of(Y));
-    const double bound = 1e2 * double(n) * eps<double> * inverse.condition() * norm(X);
+    const double bound = inverse.round_trip().relative_error(eps<double>) * norm(X);
     Matrix<double> back(n, 5);
     inverse.apply(workspace, view_of(std::as_const(Y)), view_of(back));
     CHECK(distance(back, X) <= bound);
     inverse.apply(workspace, view_of(std::as_const(Y)), view_of(Y));
-    CHECK(distance(Y, back) <= bound);
+    CHECK(distance(Y, X) <= bound);
     P.apply_adjoint(workspace, view_of(X), view_of(Y));
     inverse.apply_adjoint(workspace, view_of(std::as_const(Y)), view_of(Y));
     CHECK(distance(Y, X) <= bound);
+  }
+}
+
+TEST_CASE_TEMPLATE("the condition number is that of the 2-norm, or a third more", I,
+                   lorma::CyclicPermutation, Identity, Shifted<2>, Shifted<0>) {
+  for (const Index n : {1, 2, 5, 30, 90}) {
+    for (const double t : {1.0, 1e-3, 1e3}) {
+      CAPTURE(n);
+      Pair pair = random_pair(n, n);
+      pair.B.col(0) *= t;
+      Workspace workspace;
+      const auto frame = workspace.frame();
+      const lorma::Operator<lorma::Dense, I, lorma::EigenCpu, double> P(workspace, pair.factors());
+      const Eigen::VectorXd sigma =
+          Eigen::JacobiSVD<Matrix<double>>(lorma::eigen_map<Eigen::RowMajor>(P.matrix()))
+              .singularValues();
+      const double exact = sigma(0) / sigma(n - 1);
+      const double said = Inverse<I, double>(pair.factors()).round_trip().condition;
+      CHECK(said >= exact * (1 - 1e3 * eps<double> * exact));
+      CHECK(said <= exact * (4.0 / 3.0 + 1e3 * eps<double> * exact));
+    }
+  }
+}
+
+TEST_CASE("P = I - 1 1^T / n is singular, whatever rounding makes of it") {
+  for (const Index n : {1, 7, 100, 512, 1000}) {
+    Pair pair{Matrix<double>::Ones(n, 1), Matrix<double>::Constant(1, n, -1.0 / double(n)), 1.0};
+    CHECK_FALSE(Inverse<Identity, double>(pair.factors()).round_trip().loss(eps<double>) < 1.0);
   }
 }
 

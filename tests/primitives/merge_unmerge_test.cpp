@@ -37,7 +37,9 @@ TEST_CASE("what unmerge loses grows with the condition number and not faster") {
     a.merge_in_place(W, workspace);
     a.unmerge_in_place(W, workspace);
     const double condition = (2.0 + t) * (2.0 + t);
-    CHECK(distance(W, W0) <= 8.0 * double(n) * eps<double> * condition * norm(W0));
+    const RoundTrip lost = Inverse<Identity, double>(a.factors()).round_trip();
+    CHECK(lost.condition <= condition);
+    CHECK(distance(W, W0) <= lost.relative_error(eps<double>) * norm(W0));
   }
   const IllConditioned hopeless(1e9);
   Workspace workspace;
@@ -45,6 +47,53 @@ TEST_CASE("what unmerge loses grows with the condition number and not faster") {
   const AdapterView<double> a(hopeless.B, hopeless.A, 1.0);
   CHECK_THROWS_AS(a.unmerge_in_place(W, workspace), RankDeficient);
   CHECK(W == W0);
+}
+
+TEST_CASE("P of one direction stretched by t and one shrunk is undone to its condition number") {
+  constexpr Index d = 100;
+  const Matrix<double> Q =
+      Eigen::HouseholderQR<Matrix<double>>(random_matrix<double>(d, 2, 1)).householderQ() *
+      Matrix<double>::Identity(d, 2);
+  for (const double t : {30.0, 100.0, 1000.0, 3e4}) {
+    CAPTURE(t);
+    // P = I + t q1 q1^T - (1 - 1/t) q2 q2^T, from factors whose columns are mixed.
+    Matrix<double> mix(2, 2);
+    mix << 1.0, -1.0, 1.0, 1.0;
+    const Matrix<float> B = (Q * mix).cast<float>();
+    const Eigen::Vector2d change(t, 1.0 / t - 1.0);
+    const Matrix<float> A =
+        (0.5 * mix.transpose() * change.asDiagonal() * Q.transpose()).cast<float>();
+    const AdapterView<float> a(B, A, 1.0F);
+    const RoundTrip lost = Inverse<Identity, float>(a.factors()).round_trip();
+    Matrix<float> W0 = random_matrix<float>(d, k, 2);
+    W0.col(0) = Q.col(0).cast<float>();
+    W0 *= 0.1F;
+    Workspace workspace;
+    Matrix<float> W = W0;
+    a.merge_in_place(W, workspace);
+    if (t < 1e4) {
+      a.unmerge_in_place(W, workspace);
+      CHECK(distance(W, W0) <= std::min(1.0, lost.relative_error(eps<float>)) * norm(W0));
+    } else {
+      CHECK_THROWS_AS(a.unmerge_in_place(W, workspace), RankDeficient);
+    }
+  }
+}
+
+TEST_CASE("LoRMA_pi is refused for what would be lost, not for its 1-norm") {
+  constexpr Index size = 256;
+  Matrix<float> B = random_matrix<float>(size, 4, 2), A = 0.02F * random_matrix<float>(4, size, 3);
+  B.col(0).setOnes();
+  A(0, 0) += 1.0F;
+  const AdapterView<float, CyclicPermutation> a(B, A, 1.0F);
+  const RoundTrip lost = Inverse<CyclicPermutation, float>(a.factors()).round_trip();
+  CHECK(lost.condition < 20.0);
+  const Matrix<Eigen::bfloat16> W0 = random_matrix<float>(size, k, 1).cast<Eigen::bfloat16>();
+  Workspace workspace;
+  Matrix<Eigen::bfloat16> W = W0;
+  a.merge_in_place(W, workspace);
+  a.unmerge_in_place(W, workspace);
+  CHECK(distance(W, W0) <= lost.relative_error(0x1p-7) * norm(W0));
 }
 
 TEST_CASE("factors scaled against each other do not disturb unmerge") {

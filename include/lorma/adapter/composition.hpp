@@ -133,10 +133,12 @@ class Composition {
   template <typename W>
   void merge_in_place(W&& w, Finiteness finiteness = Finiteness::unchecked) const {
     in_place("Composition::merge_in_place", w, finiteness, [&](Workspace& workspace, auto view) {
-      for_each([&]<std::size_t I>() {
-        using A = AdapterAt<I>;
-        detail::merge_views<typename A::Inflation, typename A::Order, typename A::Side, Backend>(
-            workspace, std::get<I>(adapters_).factors(), as_const(view), view);
+      detail::run_rehearsed<Backend>(workspace, [&] {
+        for_each([&]<std::size_t I>() {
+          using A = AdapterAt<I>;
+          detail::merge_views<typename A::Inflation, typename A::Order, typename A::Side, Backend>(
+              workspace, std::get<I>(adapters_).factors(), as_const(view), view);
+        });
       });
     });
   }
@@ -153,13 +155,20 @@ class Composition {
                     adapter.factors())...);
           },
           adapters_);
+      // What the I-th loses of the weight that it was merged into, the ones before it magnify.
+      double loss = 0.0;
+      double magnified = 1.0;
       for_each([&]<std::size_t I>() {
-        detail::check_invertible(AdapterAt<I>::Inflation::name, std::get<I>(inverses).condition(),
-                                 epsilon_of<T>());
+        const RoundTrip& lost = std::get<I>(inverses).round_trip();
+        loss += magnified * lost.loss(epsilon_of<T>());
+        magnified *= lost.condition;
+        detail::check_invertible(AdapterAt<I>::Inflation::name, lost, loss, epsilon_of<T>());
       });
-      for_each_reversed([&]<std::size_t I>() {
-        detail::multiply_weight<typename AdapterAt<I>::Side, Scalar, Backend>(
-            workspace, std::get<I>(inverses), as_const(view), view);
+      detail::run_rehearsed<Backend>(workspace, [&] {
+        for_each_reversed([&]<std::size_t I>() {
+          detail::multiply_weight<typename AdapterAt<I>::Side, Scalar, Backend>(
+              workspace, std::get<I>(inverses), as_const(view), view);
+        });
       });
     });
   }

@@ -45,9 +45,10 @@ void check_slices(const std::vector<AdapterSlice<View>>& slices, Index d, Index 
 }
 
 /// c I + M: A Y of all slices, then B times that of all slices.
-template <typename View, typename Backend, typename S>
+template <typename View, typename Backend, typename S, typename Fill>
 void apply_slices_factored(typename Backend::Workspace& workspace,
-                           const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y) {
+                           const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y,
+                           Fill&& fill) {
   std::vector<MatrixView<const S>> A, B, in, projected;
   std::vector<MatrixView<S>> U, out;
   std::vector<Accumulator<S>> ones, scales;
@@ -64,6 +65,7 @@ void apply_slices_factored(typename Backend::Workspace& workspace,
     ones.push_back(1);
     scales.push_back(f.scale);
   }
+  fill();
   Backend::template gemm_grouped<S>(workspace, ones, A, in, 0, U);
   Backend::template gemm_grouped<S>(
       workspace, scales, B, projected,
@@ -71,9 +73,10 @@ void apply_slices_factored(typename Backend::Workspace& workspace,
 }
 
 /// A turn of M on the host: one parallel walk over the columns of all slices.
-template <typename View, typename Backend, typename S>
+template <typename View, typename Backend, typename S, typename Fill>
 void apply_slices_spectral(typename Backend::Workspace& workspace,
-                           const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y) {
+                           const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y,
+                           Fill&& fill) {
   using P = Operator<Spectral, typename View::Inflation, Backend, S>;
   struct Panel {
     std::size_t slice;
@@ -90,11 +93,12 @@ void apply_slices_spectral(typename Backend::Workspace& workspace,
       panels.push_back({i, slices[i].first + j, std::min(width, slices[i].count - j)});
     }
   }
-  if (panels.empty()) return;
+  if (panels.empty()) return fill();
   auto scratch = operators.front().panels(width, {Y.order, Y.order}, width);
   const Index count = static_cast<Index>(panels.size());
   const Index tasks = std::clamp<Index>(workspace.executor().threads(), 1, count);
   scratch.take(workspace, tasks);
+  fill();
   workspace.executor().parallel_for(tasks, [&](Index task) {
     for (Index i = task; i < count; i += tasks) {
       const Panel& panel = panels[static_cast<std::size_t>(i)];
@@ -126,28 +130,33 @@ bool joins_spectral(const Factors<S>& f, Index columns) {
   }
 }
 
-/// The columns of every slice of Y become P_i of themselves.
-template <typename View, typename Backend, typename S>
+/// The columns of every slice of Y become P_i of themselves, once fill() has written them: it is
+/// called when all lists are made.
+template <typename View, typename Backend, typename S, typename Fill>
 void apply_slices(typename Backend::Workspace& workspace,
-                  const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y) {
+                  const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y,
+                  Fill&& fill) {
   using Inflation = typename View::Inflation;
   const auto frame = workspace.frame();
   if constexpr (AddsIdentity<Inflation>) {
-    apply_slices_factored<View, Backend>(workspace, slices, Y);
+    apply_slices_factored<View, Backend>(workspace, slices, Y, fill);
   } else if constexpr (TurnsRows<Inflation> && OnHost<Backend>) {
-    apply_slices_spectral<View, Backend>(workspace, slices, Y);
+    apply_slices_spectral<View, Backend>(workspace, slices, Y, fill);
   } else {
     std::vector<Factors<S>> together;
     std::vector<MatrixView<S>> parts;
     for (const auto& slice : slices) {
       const Factors<S> f = slice.adapter.factors();
+      if (!joins_spectral<Inflation, Backend, S>(f, slice.count)) continue;
+      together.push_back(f);
+      parts.push_back(Y.col_range(slice.first, slice.count));
+    }
+    fill();
+    for (const auto& slice : slices) {
+      const Factors<S> f = slice.adapter.factors();
+      if (joins_spectral<Inflation, Backend, S>(f, slice.count)) continue;
       const MatrixView<S> part = Y.col_range(slice.first, slice.count);
-      if (joins_spectral<Inflation, Backend, S>(f, slice.count)) {
-        together.push_back(f);
-        parts.push_back(part);
-      } else {
-        ActionOfP<S, Inflation, Auto, Backend>::apply(workspace, f, as_const(part), part, false);
-      }
+      ActionOfP<S, Inflation, Auto, Backend>::apply(workspace, f, as_const(part), part, false);
     }
     if constexpr (AppliesSlices<Inflation, Backend, S>) {
       using P = Operator<Spectral, Inflation, Backend, S>;
@@ -185,16 +194,18 @@ void forward_mixed_into(H&& h, const W0& w0, const X& x,
   detail::check_shape("forward_mixed_into", "X (k x b)", in.rows, in.cols, base.cols(), in.cols);
   detail::check_shape("forward_mixed_into", "H (d x b)", out.rows, out.cols, base.rows(), in.cols);
   if (out.empty()) return;
-  if constexpr (std::is_same_v<typename View::Side, Pre>) {
-    base.multiply(workspace, in, out);
-    detail::apply_slices<View, Backend>(workspace, slices, out);
-  } else {
-    const auto frame = workspace.frame();
-    const MatrixView<S> adapted = workspace.template take<S>(in.rows, in.cols, in.order);
-    Backend::copy(workspace, in, adapted);
-    detail::apply_slices<View, Backend>(workspace, slices, adapted);
-    base.multiply(workspace, as_const(adapted), out);
-  }
+  detail::run_rehearsed<Backend>(workspace, [&] {
+    if constexpr (std::is_same_v<typename View::Side, Pre>) {
+      detail::apply_slices<View, Backend>(workspace, slices, out,
+                                          [&] { base.multiply(workspace, in, out); });
+    } else {
+      const auto frame = workspace.frame();
+      const MatrixView<S> adapted = workspace.template take<S>(in.rows, in.cols, in.order);
+      detail::apply_slices<View, Backend>(workspace, slices, adapted,
+                                          [&] { Backend::copy(workspace, in, adapted); });
+      base.multiply(workspace, as_const(adapted), out);
+    }
+  });
 }
 
 }  // namespace lorma::inline LORMA_ABI

@@ -4,7 +4,8 @@
 
 /// The CPU: Eigen's kernels, or those of a BLAS when EIGEN_USE_BLAS is defined.
 ///
-/// Threads: those of the Workspace's executor; a BLAS has its own beside them.
+/// Threads: those of the Workspace's executor; a BLAS has its own beside them. In a rehearsal of
+/// the Workspace nothing is read or written, by any of its functions.
 
 #include <algorithm>
 #include <cmath>
@@ -20,6 +21,7 @@ namespace lorma::inline LORMA_ABI {
 
 struct EigenCpu : HostMemoryBackend {
   static constexpr std::string_view name = "EigenCpu";
+  using Rehearses = EigenCpu;
 
   template <typename S>
   static constexpr bool computes = ComputeScalar<S>;
@@ -58,7 +60,8 @@ struct EigenCpu : HostMemoryBackend {
 
   /// to = from, elementwise; conversions round to nearest once.
   template <typename T, typename U>
-  static void copy(Workspace&, const MatrixView<T>& from, const MatrixView<U>& to) {
+  static void copy(Workspace& workspace, const MatrixView<T>& from, const MatrixView<U>& to) {
+    if (workspace.rehearsing()) return;
     visit_eigen(to, [&from](auto out) {
       visit_eigen(from, [&out](auto in) {
         // Small blocks keep a transposing copy in cache.
@@ -82,19 +85,23 @@ struct EigenCpu : HostMemoryBackend {
   }
 
   template <typename S>
-  static void fill(Workspace&, std::type_identity_t<S> value, const MatrixView<S>& X) {
+  static void fill(Workspace& workspace, std::type_identity_t<S> value, const MatrixView<S>& X) {
+    if (workspace.rehearsing()) return;
     visit_eigen(X, [value](auto x) { x.setConstant(value); });
   }
 
   /// to += from, elementwise.
   template <typename S>
-  static void add(Workspace&, const MatrixView<const S>& from, const MatrixView<S>& to) {
+  static void add(Workspace& workspace, const MatrixView<const S>& from, const MatrixView<S>& to) {
+    if (workspace.rehearsing()) return;
     visit_eigen(to, [&from](auto out) { visit_eigen(from, [&out](auto in) { out += in; }); });
   }
 
   /// P += c I
   template <typename S>
-  static void add_identity(Workspace&, std::type_identity_t<S> c, const MatrixView<S>& P) {
+  static void add_identity(Workspace& workspace, std::type_identity_t<S> c,
+                           const MatrixView<S>& P) {
+    if (workspace.rehearsing()) return;
     for (Index i = 0; i < P.rows; ++i) P(i, i) += c;
   }
 

@@ -103,7 +103,6 @@ void eigen_gemm_one_thread(S alpha, const MatrixView<const S>& A, const MatrixVi
 template <typename S>
 void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
                 const MatrixView<const S>& B, S beta, const MatrixView<S>& C) {
-  scale_in_place(beta, C);
   const double flops = 2.0 * double(C.rows) * double(C.cols) * double(A.cols);
   const bool by_rows = C.rows > C.cols;
   const Index length = by_rows ? C.rows : C.cols;
@@ -119,6 +118,8 @@ void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
   Blocking whole(C.rows, C.cols, A.cols);
   if (tasks == 1) {
     whole.take_from(workspace);
+    if (workspace.rehearsing()) return;
+    scale_in_place(beta, C);
     eigen_gemm_one_thread(alpha, A, B, C, whole);
     return;
   }
@@ -128,6 +129,8 @@ void eigen_gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A,
     ::new (static_cast<void*>(blockings + t)) Blocking(whole);
     blockings[t].take_from(workspace);
   }
+  if (workspace.rehearsing()) return;
+  scale_in_place(beta, C);
   workspace.executor().parallel_for(tasks, [&](Index t) {
     const Index begin = std::min(length, t * stripe);
     const Index count = std::min(length - begin, stripe);
@@ -173,7 +176,7 @@ template <typename S>
 const S* contiguous_column(Workspace& workspace, const MatrixView<const S>& v) {
   if (v.row_stride() == 1 || v.rows <= 1) return v.data;
   S* copy = workspace.take_array<S>(v.rows);
-  for (Index i = 0; i < v.rows; ++i) copy[i] = v(i, 0);
+  for (Index i = 0; i < v.rows && !workspace.rehearsing(); ++i) copy[i] = v(i, 0);
   return copy;
 }
 
@@ -182,23 +185,22 @@ void gemv(Workspace& workspace, S alpha, const MatrixView<const S>& A, const Mat
           S beta, const MatrixView<S>& y) {
   const auto frame = workspace.frame();
   const S* px = contiguous_column(workspace, x);
-  if (y.row_stride() == 1 || y.rows <= 1) {
-    gemv_contiguous(alpha, A, px, beta, y.data);
-    return;
-  }
-  S* py = workspace.take_array<S>(y.rows);
+  const bool in_place = y.row_stride() == 1 || y.rows <= 1;
+  S* py = in_place ? y.data : workspace.take_array<S>(y.rows);
+  if (workspace.rehearsing()) return;
+  if (in_place) return gemv_contiguous(alpha, A, px, beta, py);
   for (Index i = 0; i < y.rows; ++i) py[i] = y(i, 0);
   gemv_contiguous(alpha, A, px, beta, py);
   for (Index i = 0; i < y.rows; ++i) y(i, 0) = py[i];
 }
 
-/// C = alpha A B + beta C; C overlaps neither A nor B.
+/// C = alpha A B + beta C; C overlaps neither A nor B. In a rehearsal only takes its scratch.
 template <typename S>
 void gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A, const MatrixView<const S>& B,
           S beta, const MatrixView<S>& C) {
   if (C.empty()) return;
   if (A.cols == 0) {
-    scale_in_place(beta, C);
+    if (!workspace.rehearsing()) scale_in_place(beta, C);
   } else if (C.cols == 1) {
     gemv(workspace, alpha, A, B, beta, C);
   } else if (C.rows == 1) {
@@ -211,6 +213,7 @@ void gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A, const Mat
     const auto frame = workspace.frame();
     const MatrixView<S> transposed = workspace.take<S>(C.cols, C.rows);
     gemm(workspace, alpha, B.transposed(), A.transposed(), S(0), transposed);
+    if (workspace.rehearsing()) return;
     const auto product = eigen_map<Eigen::ColMajor>(transposed);
     auto c = eigen_map<Eigen::ColMajor>(C);
     if (beta == S(0)) {
@@ -220,7 +223,7 @@ void gemm(Workspace& workspace, S alpha, const MatrixView<const S>& A, const Mat
     }
   } else {
 #ifdef EIGEN_USE_BLAS
-    blas_gemm(alpha, A, B, beta, C);
+    if (!workspace.rehearsing()) blas_gemm(alpha, A, B, beta, C);
 #else
     eigen_gemm(workspace, alpha, A, B, beta, C);
 #endif

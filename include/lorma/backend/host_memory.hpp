@@ -29,13 +29,14 @@ struct HostMemoryBackend {
     return {};
   }
   /// Elements are undefined after a change of size. Throws ShapeError for sizes that do not fit.
+  /// Without memory m stays what it is: Eigen's resize would leave it pointing to what it freed.
   template <typename S>
   static void resize(const Context&, Matrix<S>& m, Index rows, Index cols) {
     if (cols > 0 && rows > std::numeric_limits<Index>::max() / Index(sizeof(S)) / cols) {
       throw ShapeError("lorma::Matrix: expected sizes whose product fits, got " +
                        detail::shape(rows, cols));
     }
-    m.resize(rows, cols);
+    if (m.rows() != rows || m.cols() != cols) m = Matrix<S>(rows, cols);
   }
   template <typename S>
   static MatrixView<S> view(Matrix<S>& m) {
@@ -95,6 +96,21 @@ struct HostMemoryBackend {
 /// A backend whose memory is that of the process.
 template <typename B>
 concept OnHost = std::derived_from<B, HostMemoryBackend>;
+
+namespace detail {
+
+/// Calls run(), which writes what is the caller's, after a rehearsal (Workspace::rehearsed) where
+/// every function of the backend knows what that is: it says so by `using Rehearses = itself`.
+template <typename Backend, typename Run>
+void run_rehearsed(typename Backend::Workspace& workspace, Run&& run) {
+  if constexpr (requires { requires std::same_as<typename Backend::Rehearses, Backend>; }) {
+    workspace.rehearsed(run);
+  } else {
+    run();
+  }
+}
+
+}  // namespace detail
 
 }  // namespace lorma::inline LORMA_ABI
 

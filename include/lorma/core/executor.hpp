@@ -63,6 +63,7 @@ class Executor {
   }
 
   void parallel_for(Index count, IndexedTask task) const {
+    if (idle_) return;
     if (count > 1 && parallel_for_ != nullptr) return (*parallel_for_)(count, task);
 #ifdef _OPENMP
     if (count > 1 && threads_ == 0) return detail::openmp_parallel_for(count, task);
@@ -72,8 +73,11 @@ class Executor {
 
  private:
   friend Executor serial_executor();
+  template <typename Memory>
+  friend class BasicWorkspace;
 
   Index threads_ = 0;  ///< 0: the default executor
+  bool idle_ = false;  ///< a rehearsal: tasks are counted, not called
   std::shared_ptr<const ParallelFor> parallel_for_;
 };
 

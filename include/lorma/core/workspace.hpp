@@ -14,6 +14,9 @@
 /// stay valid); when the last frame closes, blocks are merged into one of the size needed, so that
 /// the same calls again allocate nothing. Carries the executor whose threads the calls may use
 /// (core/executor.hpp). Not shared between threads: one Workspace a thread.
+///
+/// A verb must not run out of memory when it has begun to write. So it runs twice: in a rehearsal,
+/// in which kernels take their scratch and touch no element, then in earnest with what was taken.
 
 #include <algorithm>
 #include <cstddef>
@@ -79,6 +82,20 @@ class BasicWorkspace {
 
   [[nodiscard]] Frame frame() { return Frame(*this); }
 
+  /// Calls run() in a rehearsal and, when that found all memory, in earnest; within another
+  /// rehearsal once. Every kernel beneath must ask rehearsing() between what it takes and does.
+  template <typename Run>
+  void rehearsed(Run&& run) {
+    if (rehearsing()) return run();
+    const Frame whole = frame();
+    {
+      const Rehearsal rehearsal(executor_);
+      run();
+    }
+    run();
+  }
+  bool rehearsing() const { return executor_.idle_; }
+
   /// Uninitialized rows x cols matrix without padding, valid until the enclosing frame closes.
   /// Throws ShapeError when the number of bytes does not fit an Index.
   template <typename T>
@@ -126,6 +143,17 @@ class BasicWorkspace {
   struct Block {
     std::unique_ptr<std::byte, Free> data;
     std::size_t size = 0;
+  };
+
+  class Rehearsal {
+   public:
+    explicit Rehearsal(Executor& executor) : executor_(&executor) { executor.idle_ = true; }
+    Rehearsal(const Rehearsal&) = delete;
+    Rehearsal& operator=(const Rehearsal&) = delete;
+    ~Rehearsal() { executor_->idle_ = false; }
+
+   private:
+    Executor* executor_;
   };
 
   static constexpr Index max_bytes = std::numeric_limits<Index>::max() - Index(alignment);

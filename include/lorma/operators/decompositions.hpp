@@ -40,27 +40,8 @@ template <typename Real>
 struct Lu {
   Matrix<Real> factors;
   Eigen::PermutationMatrix<Eigen::Dynamic> rows;
-  Real reciprocal_condition = 0;  ///< in the 1-norm, estimated
-
-  /// M^-1 X, or M^-T X, in place of X.
-  void solve(Matrix<Real>& X) const;
-  void solve_transposed(Matrix<Real>& X) const;
   Determinant determinant() const;
 };
-
-template <typename Real>
-void Lu<Real>::solve(Matrix<Real>& X) const {
-  X = rows * X;
-  factors.template triangularView<Eigen::UnitLower>().solveInPlace(X);
-  factors.template triangularView<Eigen::Upper>().solveInPlace(X);
-}
-
-template <typename Real>
-void Lu<Real>::solve_transposed(Matrix<Real>& X) const {
-  factors.transpose().template triangularView<Eigen::Lower>().solveInPlace(X);
-  factors.transpose().template triangularView<Eigen::UnitUpper>().solveInPlace(X);
-  X = rows.transpose() * X;
-}
 
 template <typename Real>
 Determinant Lu<Real>::determinant() const {
@@ -76,7 +57,7 @@ Determinant Lu<Real>::determinant() const {
 template <typename Real>
 Lu<Real> lu(const Matrix<Real>& M) {
   const Eigen::PartialPivLU<Matrix<Real>> lu(M);
-  return {lu.matrixLU(), lu.permutationP(), lu.rcond()};
+  return {lu.matrixLU(), lu.permutationP()};
 }
 
 /// L of M = L L^T; nothing unless M is positive definite with an estimated 1 / condition above

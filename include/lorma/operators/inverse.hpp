@@ -2,11 +2,12 @@
 #ifndef LORMA_OPERATORS_INVERSE_HPP
 #define LORMA_OPERATORS_INVERSE_HPP
 
-/// P^-1, with the same two actions as Operator and the condition number that says what it is worth.
+/// P^-1, with the same two actions as Operator, and what a weight loses when it is multiplied by P
+/// and by P^-1.
 ///
 /// P = c I + M with c != 0: the inverse has the same structure (shifted_core.hpp), O(n r^2) in
-/// double, then as cheap as P. Every other inflation: LU of P in double, 2/3 n^3 flops, 2 n^2
-/// numbers. Both are made on the CPU.
+/// double, then at most twice the cost of P. Every other inflation: LU of P in double, 2/3 n^3
+/// flops, 2 n^2 numbers. Both are made on the CPU.
 
 #include <limits>
 
@@ -14,13 +15,36 @@
 #include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/dense.hpp"
 #include "lorma/operators/factored.hpp"
+#include "lorma/operators/largest_singular_value.hpp"
 #include "lorma/operators/shifted_core.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
+/// What a weight loses when P is merged into it and undone. Source: docs/mathematics.md, (16).
+struct RoundTrip {
+  /// kappa, the 2-norm condition number of P or up to a third more; infinite when P is singular to
+  /// the precision of double.
+  double condition = 1.0;
+  /// beta, the size of the terms whose sum P is over the norm of P: large where factors cancel.
+  double growth = 1.0;
+  double length = 1.0;      ///< n, the length of the sums
+  double arithmetic = 0.0;  ///< epsilon of the type that merge computes in
+
+  /// What one rounding of the weight, stored in a type of this epsilon, and one of the terms of P
+  /// grow to, relative to it. With 1 or more, no digit is left of a weight in P's worst direction.
+  double loss(double epsilon) const {
+    return 0.5 * (condition + 1.0) * (epsilon + (1.0 + growth) * arithmetic);
+  }
+  /// Bound of |W' - W0| / |W0| (Frobenius norms), W' being W0 merged and unmerged.
+  double relative_error(double epsilon) const {
+    return (condition + 1.0) *
+           (0.5 * epsilon + (2.0 + std::sqrt(length)) * (1.0 + growth) * arithmetic);
+  }
+};
+
 namespace detail {
 
-/// P^-1 = 1/c I + M' with M' of the rank of M.
+/// P^-1 = 1/c I + M' with M' of at most twice the rank of M.
 template <typename Inflation>
 concept InvertsByStructure = AddsIdentity<Inflation> &&(identity_multiple<Inflation> != 0.0);
 
@@ -30,28 +54,42 @@ struct InverseInflation {
   static constexpr double adds_identity = 1.0 / identity_multiple<Inflation>;
 };
 
-/// P^-1 as P is: factors (P^-1 s B, A) of scale -1/c.
-template <typename Inflation, typename Backend, typename S>
-Operator<Factored, InverseInflation<Inflation>, Backend, S> inverse_operator(
-    typename Backend::Workspace& workspace, const MatrixView<const S>& inverse_B,
-    const MatrixView<const S>& A) {
-  constexpr auto scale = static_cast<Accumulator<S>>(-1.0 / identity_multiple<Inflation>);
-  return {workspace, Factors<S>{inverse_B, A, scale}};
+/// X becomes T^-1 X for a triangular T (n x n), by blocks of rows: the products, which are nearly
+/// all, are the backend's. Takes memory from the workspace alone.
+template <unsigned Shape, typename Real>
+void solve_triangular(Workspace& workspace, const MatrixView<const Real>& T,
+                      const MatrixView<Real>& X) {
+  constexpr Index block = 64;  // whose solver keeps its buffers on the stack
+  constexpr bool lower = (Shape & Eigen::Lower) != 0;
+  const Index n = T.rows;
+  const Index blocks = (n + block - 1) / block;
+  for (Index b = 0; b < blocks; ++b) {
+    const Index i = (lower ? b : blocks - 1 - b) * block;
+    const Index count = std::min(block, n - i);
+    const Index first = lower ? 0 : i + count;  // of the rows that are solved
+    const Index solved = lower ? i : n - first;
+    const MatrixView<Real> part = X.row_range(i, count);
+    EigenCpu::gemm(workspace, Real(-1), T.block(i, first, count, solved),
+                   as_const(X.row_range(first, solved)), Real(1), part);
+    if (workspace.rehearsing()) continue;
+    auto x = eigen_map<Eigen::ColMajor>(part);
+    visit_eigen(T.block(i, i, count, count),
+                [&](const auto& t) { t.template triangularView<Shape>().solveInPlace(x); });
+  }
 }
 
 }  // namespace detail
 
-/// By factorization. Out may be the input itself.
-template <typename Inflation, typename S>
+/// By factorization, on the host. Out may be the input itself.
+template <typename Inflation, typename S, typename Backend = EigenCpu>
 class Inverse {
  public:
   explicit Inverse(const Factors<S>& f) {
-    constexpr double infinity = std::numeric_limits<double>::infinity();
+    round_trip_ = {.condition = std::numeric_limits<double>::infinity(),
+                   .length = static_cast<double>(f.dim()),
+                   .arithmetic = epsilon_of<S>()};
     if constexpr (AddsIdentity<Inflation>) {  // of c = 0: P = M has rank r at most
-      if (f.rank() < f.dim()) {
-        condition_ = infinity;
-        return;
-      }
+      if (f.rank() < f.dim()) return;
     }
     Workspace workspace;
     const auto frame = workspace.frame();
@@ -59,141 +97,209 @@ class Inverse {
     const MatrixView<double> A = workspace.take<double>(f.rank(), f.dim());
     EigenCpu::copy(workspace, f.B, B);
     EigenCpu::copy(workspace, f.A, A);
-    const Operator<Dense, Inflation, EigenCpu, double> P(
-        workspace, Factors<double>{B, A, static_cast<double>(f.scale)});
-    lu_ = detail::lu<double>(eigen_map<Eigen::RowMajor>(P.matrix()));
-    const double reciprocal = lu_.reciprocal_condition;
+    const auto scale = static_cast<double>(f.scale);
+    const Operator<Dense, Inflation, EigenCpu, double> inflated(workspace, {B, A, scale});
+    const auto P = eigen_map<Eigen::RowMajor>(inflated.matrix());
+    if (!P.allFinite()) return;
+    lu_ = detail::lu<double>(P);
+    const double largest = detail::bound_largest_singular_value(
+        f.dim(), [&](Eigen::VectorXd& x) { x = P.transpose() * (P * x).eval(); });
+    const double inverse = detail::bound_largest_singular_value(f.dim(), [&](Eigen::VectorXd& x) {
+      const Matrix<double>& LU = lu_.factors;  // P^-1 P^-T: the order of the rows cancels
+      LU.transpose().template triangularView<Eigen::Lower>().solveInPlace(x);
+      LU.transpose().template triangularView<Eigen::UnitUpper>().solveInPlace(x);
+      LU.template triangularView<Eigen::UnitLower>().solveInPlace(x);
+      LU.template triangularView<Eigen::Upper>().solveInPlace(x);
+    });
     // A NaN (overflow inside a singular factorization) counts as singular.
-    condition_ = reciprocal > 0.0 ? 1.0 / reciprocal : infinity;
+    if (inverse * largest < round_trip_.condition) round_trip_.condition = inverse * largest;
+    round_trip_.growth = terms(B, A, scale, P.norm()) / largest;
   }
 
-  /// 1-norm condition number of P, estimated; infinite when singular.
-  double condition() const { return condition_; }
+  const RoundTrip& round_trip() const { return round_trip_; }
 
   /// P^-1, n x n. Only when the condition number is finite. Cost 4/3 n^3.
   Matrix<double> matrix() const {
     const Index n = lu_.factors.rows();
     Matrix<double> inverse = Matrix<double>::Identity(n, n);
-    lu_.solve(inverse);
+    Workspace workspace;
+    solve(workspace, view_of(inverse));
     return inverse;
   }
 
   void apply(Workspace& workspace, const MatrixView<const S>& in, const MatrixView<S>& out) const {
-    solve(workspace, in, out, [this](Matrix<double>& x) { lu_.solve(x); });
+    by_panels(workspace, in, out,
+              [&](const MatrixView<double>& columns) { solve(workspace, columns); });
   }
   void apply_adjoint(Workspace& workspace, const MatrixView<const S>& in,
                      const MatrixView<S>& out) const {
-    solve(workspace, in, out, [this](Matrix<double>& x) { lu_.solve_transposed(x); });
+    by_panels(workspace, in, out,
+              [&](const MatrixView<double>& columns) { solve_adjoint(workspace, columns); });
   }
 
  private:
+  /// Bounds |P| from above, entry by entry in the 2-norm: sum of diagonals times circulants for a
+  /// turn of M, whose norms are at most max |b_q| and the sum of |a_q|; else its Frobenius norm
+  /// and that of the products that M is a sum of.
+  static double terms(const MatrixView<const double>& B, const MatrixView<const double>& A,
+                      double scale, double norm) {
+    const auto b = eigen_map<Eigen::ColMajor>(B);
+    const auto a = eigen_map<Eigen::ColMajor>(A);
+    double sum = 0.0;
+    for (Index q = 0; q < A.rows; ++q) {
+      sum += TurnsRows<Inflation> ? b.col(q).cwiseAbs().maxCoeff() * a.row(q).cwiseAbs().sum()
+                                  : b.col(q).stableNorm() * a.row(q).stableNorm();
+    }
+    return std::abs(scale) * sum + (TurnsRows<Inflation> ? 0.0 : norm);
+  }
+
+  /// X becomes P^-1 X, or P^-T X; column-major.
+  void solve(Workspace& workspace, const MatrixView<double>& X) const {
+    const auto LU = view_of(lu_.factors);
+    permute(workspace, X, true);
+    detail::solve_triangular<Eigen::UnitLower>(workspace, LU, X);
+    detail::solve_triangular<Eigen::Upper>(workspace, LU, X);
+  }
+  void solve_adjoint(Workspace& workspace, const MatrixView<double>& X) const {
+    const auto LU = view_of(lu_.factors).transposed();
+    detail::solve_triangular<Eigen::Lower>(workspace, LU, X);
+    detail::solve_triangular<Eigen::UnitUpper>(workspace, LU, X);
+    permute(workspace, X, false);
+  }
+  void permute(Workspace& workspace, const MatrixView<double>& X, bool forwards) const {
+    const auto frame = workspace.frame();
+    auto* column = workspace.take_array<double>(X.rows);
+    if (workspace.rehearsing()) return;
+    const auto& to = lu_.rows.indices();
+    for (Index j = 0; j < X.cols; ++j) {
+      std::copy_n(&X(0, j), X.rows, column);
+      for (Index i = 0; i < X.rows; ++i) {
+        forwards ? X(to(i), j) = column[i] : X(i, j) = column[to(i)];
+      }
+    }
+  }
+
   template <typename F>
-  static void solve(Workspace& workspace, const MatrixView<const S>& in, const MatrixView<S>& out,
-                    F&& solver) {
-    constexpr Index panel = 256;
-    Matrix<double> columns;
+  static void by_panels(Workspace& workspace, const MatrixView<const S>& in,
+                        const MatrixView<S>& out, F&& solve) {
+    const Index panel = std::min<Index>(256, in.cols);
+    const auto frame = workspace.frame();
+    const MatrixView<double> columns = workspace.take<double>(in.rows, panel);
     for (Index j = 0; j < in.cols; j += panel) {
       const Index count = std::min(panel, in.cols - j);
-      columns.resize(in.rows, count);
-      EigenCpu::copy(workspace, in.col_range(j, count), view_of(columns));
-      solver(columns);
-      EigenCpu::copy(workspace, view_of(std::as_const(columns)), out.col_range(j, count));
+      const MatrixView<double> part = columns.col_range(0, count);
+      EigenCpu::copy(workspace, in.col_range(j, count), part);
+      solve(part);
+      EigenCpu::copy(workspace, as_const(part), out.col_range(j, count));
     }
   }
 
   detail::Lu<double> lu_;
-  double condition_ = 1.0;
+  RoundTrip round_trip_;
 };
 
-/// By structure, as the Factored operator of its factors.
-template <detail::InvertsByStructure Inflation, typename S>
-class Inverse<Inflation, S> {
+/// By structure, in memory of the backend: factors Q ((c I + C)^-1 - I / c) and Q^T rounded to S,
+/// or P^-1 itself where Q is square.
+template <detail::InvertsByStructure Inflation, typename S, typename Backend>
+class Inverse<Inflation, S, Backend> {
+  static constexpr double c = identity_multiple<Inflation>;
+
  public:
-  explicit Inverse(const Factors<S>& f)
-      : Inverse(f, shifted_core(f, identity_multiple<Inflation>)) {}
+  using BackendWorkspace = typename Backend::Workspace;
 
-  /// 2-norm condition number of P, exact; infinite when singular.
-  double condition() const { return condition_; }
-
-  void apply(Workspace& workspace, const MatrixView<const S>& in, const MatrixView<S>& out) const {
-    inverse().apply(workspace, in, out);
+  explicit Inverse(const Factors<S>& f) requires OnHost<Backend> {
+    Workspace workspace;
+    make(workspace, {}, f);
   }
-  void apply_adjoint(Workspace& workspace, const MatrixView<const S>& in,
+  /// Waits for the device.
+  Inverse(BackendWorkspace& workspace, const typename Backend::Context& context,
+          const Factors<S>& f) {
+    make(workspace, context, f);
+  }
+
+  const RoundTrip& round_trip() const { return round_trip_; }
+
+  void apply(BackendWorkspace& workspace, const MatrixView<const S>& in,
+             const MatrixView<S>& out) const {
+    if (is_square()) {
+      detail::multiply_dense<Backend, S>(workspace, Backend::view(left_), in, out);
+    } else {
+      factored(workspace).apply(workspace, in, out);
+    }
+  }
+  void apply_adjoint(BackendWorkspace& workspace, const MatrixView<const S>& in,
                      const MatrixView<S>& out) const {
-    inverse().apply_adjoint(workspace, in, out);
+    if (is_square()) {
+      detail::multiply_dense<Backend, S>(workspace, Backend::view(left_).transposed(), in, out);
+    } else {
+      factored(workspace).apply_adjoint(workspace, in, out);
+    }
   }
 
  private:
-  Inverse(const Factors<S>& f, const ShiftedCore& core)
-      : A_(f.A), inverse_B_(core.inverse_B.template cast<S>()), condition_(core.condition()) {}
-
-  auto inverse() const {
-    Workspace unused;
-    return detail::inverse_operator<Inflation, EigenCpu, S>(unused, view_of(inverse_B_), A_);
-  }
-
-  MatrixView<const S> A_;
-  Matrix<S> inverse_B_;
-  double condition_;
-};
-
-/// P^-1 in memory of a device, rounded to S once: the matrix itself, or by structure P^-1 s B.
-template <typename Inflation, typename Backend, typename S>
-class DeviceInverse {
-  static constexpr bool by_structure = detail::InvertsByStructure<Inflation>;
-
- public:
-  using DeviceWorkspace = typename Backend::Workspace;
-
-  /// Waits for the device.
-  DeviceInverse(DeviceWorkspace& workspace, const typename Backend::Context& context,
-                const Factors<S>& f)
-      : f_(f) {
+  void make(BackendWorkspace& workspace, const typename Backend::Context& context,
+            const Factors<S>& f) {
     const auto B = Backend::on_host(workspace, f.B);
     const auto A = Backend::on_host(workspace, f.A);
-    const Factors<S> host{B.view(), A.view(), f.scale};
-    if constexpr (by_structure) {
-      const ShiftedCore core = shifted_core(host, identity_multiple<Inflation>);
-      condition_ = core.condition();
-      if (finite()) upload(context, core.inverse_B);
-    } else {
-      const Inverse<Inflation, S> inverse(host);
-      condition_ = inverse.condition();
-      if (finite()) upload(context, inverse.matrix());
-    }
+    const ShiftedCore core = shifted_core(Factors<S>{B.view(), A.view(), f.scale}, c);
+    // What P's smallest singular value may be, the rounding of the core taken off.
+    const double least = core.smallest - 0x1p-50 * core.terms;
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    round_trip_ = {least > 0.0 ? core.largest / least : infinity, core.terms / core.largest,
+                   static_cast<double>(f.dim()), epsilon_of<S>()};
+    if (!(round_trip_.condition < infinity)) return;
+    const auto upload = [&](const Matrix<double>& from, auto& to) {
+      Backend::upload(context, Matrix<S>(from.template cast<S>()), to);
+    };
+    const Matrix<double>& Q = core.basis;
+    if (Q.cols() == Q.rows()) return upload(Q * core.inverse * Q.transpose(), left_);
+    const Index m = Q.cols();
+    upload(Q * (core.inverse - Matrix<double>::Identity(m, m) / c), left_);
+    upload(Q.transpose(), right_);
+  }
+  bool is_square() const { return left_.rows() == left_.cols(); }
+  auto factored(BackendWorkspace& workspace) const {
+    return Operator<Factored, detail::InverseInflation<Inflation>, Backend, S>(
+        workspace, Factors<S>{Backend::view(left_), Backend::view(right_), 1});
   }
 
-  double condition() const { return condition_; }
+  typename Backend::template Matrix<S> left_;
+  typename Backend::template Matrix<S> right_;
+  RoundTrip round_trip_;
+};
 
-  void apply(DeviceWorkspace& workspace, const MatrixView<const S>& in,
+/// By factorization, multiplied in memory of a device: the matrix itself, rounded to S once.
+template <typename Inflation, typename S, typename Backend>
+requires(!OnHost<Backend> &&
+         !detail::InvertsByStructure<Inflation>) class Inverse<Inflation, S, Backend> {
+ public:
+  using BackendWorkspace = typename Backend::Workspace;
+
+  /// Waits for the device.
+  Inverse(BackendWorkspace& workspace, const typename Backend::Context& context,
+          const Factors<S>& f) {
+    const auto B = Backend::on_host(workspace, f.B);
+    const auto A = Backend::on_host(workspace, f.A);
+    const Inverse<Inflation, S> inverse(Factors<S>{B.view(), A.view(), f.scale});
+    round_trip_ = inverse.round_trip();
+    if (!(round_trip_.condition < std::numeric_limits<double>::infinity())) return;
+    Backend::upload(context, Matrix<S>(inverse.matrix().template cast<S>()), stored_);
+  }
+
+  const RoundTrip& round_trip() const { return round_trip_; }
+
+  void apply(BackendWorkspace& workspace, const MatrixView<const S>& in,
              const MatrixView<S>& out) const {
-    if constexpr (by_structure) {
-      factored(workspace).apply(workspace, in, out);
-    } else {
-      detail::multiply_dense<Backend, S>(workspace, Backend::view(stored_), in, out);
-    }
+    detail::multiply_dense<Backend, S>(workspace, Backend::view(stored_), in, out);
   }
-  void apply_adjoint(DeviceWorkspace& workspace, const MatrixView<const S>& in,
+  void apply_adjoint(BackendWorkspace& workspace, const MatrixView<const S>& in,
                      const MatrixView<S>& out) const {
-    if constexpr (by_structure) {
-      factored(workspace).apply_adjoint(workspace, in, out);
-    } else {
-      detail::multiply_dense<Backend, S>(workspace, Backend::view(stored_).transposed(), in, out);
-    }
+    detail::multiply_dense<Backend, S>(workspace, Backend::view(stored_).transposed(), in, out);
   }
 
  private:
-  bool finite() const { return condition_ < std::numeric_limits<double>::infinity(); }
-  void upload(const typename Backend::Context& context, const Matrix<double>& m) {
-    Backend::upload(context, Matrix<S>(m.template cast<S>()), stored_);
-  }
-  auto factored(DeviceWorkspace& workspace) const {
-    return detail::inverse_operator<Inflation, Backend, S>(workspace, Backend::view(stored_), f_.A);
-  }
-
-  Factors<S> f_;
   typename Backend::template Matrix<S> stored_;
-  double condition_ = 1.0;
+  RoundTrip round_trip_;
 };
 
 }  // namespace lorma::inline LORMA_ABI

@@ -6,11 +6,12 @@
 ///
 /// With Q (n x m, m = min(n, 2r)) an orthonormal basis that spans the columns of B and A^T,
 ///   P = Q (c I + C) Q^T + c (I - Q Q^T),   C = (Q^T s B)(A Q)   (m x m),
-/// so n - m singular values of P are |c| and the others are those of c I + C. For c != 0 its
-/// inverse has the same structure and the same A: P^-1 = (I - s (P^-1 B) A) / c. (The Woodbury
-/// identity, with the small system taken in an orthonormal basis: its condition is that of P
-/// itself, however B and A are scaled against each other.) Cost O(n r^2). Source:
-/// docs/mathematics.md, equations (14) and (15).
+/// so n - m singular values of P are |c| and the others are those of c I + C, and for c != 0
+///   P^-1 = Q (c I + C)^-1 Q^T + (I - Q Q^T) / c.
+/// (The Woodbury identity with the small system taken in an orthonormal basis: however B and A are
+/// scaled against each other or cancel, no factor of P^-1 is larger than P^-1 and 1 / c.) Columns
+/// of [B, A^T] are scaled by powers of two first. Cost O(n r^2). Source: docs/mathematics.md,
+/// equations (14) and (15).
 
 #include <limits>
 
@@ -24,10 +25,13 @@ struct ShiftedCore {
   double shift = 1.0;  ///< c
   /// The m that may differ from |c|, descending; NaN where the product overflowed.
   Eigen::VectorXd singular_values;
-  double largest = 1.0;      ///< sigma_1(P)
-  double smallest = 1.0;     ///< sigma_n(P)
-  Determinant determinant;   ///< of P
-  Matrix<double> inverse_B;  ///< P^-1 s B (n x r); not meaningful when condition() is infinite
+  double largest = 1.0;   ///< sigma_1(P)
+  double smallest = 1.0;  ///< sigma_n(P)
+  /// |c| + sum over q of |s| |b_q| |a_q|: how large the terms are whose sum is P.
+  double terms = 1.0;
+  Determinant determinant;  ///< of P
+  Matrix<double> basis;     ///< Q (n x m)
+  Matrix<double> inverse;   ///< (c I + C)^-1 (m x m); not meaningful when condition() is infinite
 
   /// 2-norm condition number of P.
   double condition() const {
@@ -37,21 +41,54 @@ struct ShiftedCore {
 
 namespace detail {
 
+/// Scales every column of M to a largest entry in [1/2, 1); returns the exponents that this took.
+template <typename Real>
+Eigen::VectorXi scale_columns(Matrix<Real>& M) {
+  Eigen::VectorXi exponents = Eigen::VectorXi::Zero(M.cols());
+  for (Index j = 0; j < M.cols(); ++j) {
+    std::frexp(M.col(j).cwiseAbs().maxCoeff(), &exponents(j));
+    const int half = exponents(j) / 2;  // 2^1074 is no number
+    M.col(j) *= std::ldexp(Real(1), -half);
+    M.col(j) *= std::ldexp(Real(1), half - exponents(j));
+  }
+  return exponents;
+}
+
+/// L^T R, summed pairwise: its error grows with log n where a product's may grow with n.
+template <typename Real>
+Matrix<Real> inner_products(const Matrix<Real>& L, const Matrix<Real>& R, Index first,
+                            Index count) {
+  if (count <= 32) {
+    return L.middleRows(first, count).transpose().lazyProduct(R.middleRows(first, count));
+  }
+  const Index half = count / 2;
+  return inner_products(L, R, first, half) + inner_products(L, R, first + half, count - half);
+}
+
 template <typename Real>
 ShiftedCore shifted_core(const PlusFactors& f, Real c) {
   const Index n = f.B.rows();
   const Index r = f.B.cols();
   Matrix<Real> both(n, 2 * r);
   both << f.B, f.A.transpose();
-  const Matrix<Real> Q = orthonormal(both);
+  const Eigen::VectorXi exponents = scale_columns(both);
+  Matrix<Real> Q = orthonormal(both);
   const Index m = Q.cols();
-  const Matrix<Real> QtB = Q.transpose() * f.B;
-  Matrix<Real> core = QtB * (f.A * Q);
+  // One step towards the nearest orthonormal matrix takes off what the length of the columns cost.
+  Q *= 1.5 * Matrix<Real>::Identity(m, m) - 0.5 * inner_products(Q, Q, 0, n);
+  const Matrix<Real> inside = inner_products(Q, both, 0, n);
+  Vector<Real> sizes(r);
+  for (Index q = 0; q < r; ++q) sizes(q) = std::ldexp(Real(1), exponents(q) + exponents(r + q));
+  Matrix<Real> core = inside.leftCols(r) * sizes.asDiagonal() * inside.rightCols(r).transpose();
   core.diagonal().array() += c;
 
   ShiftedCore result;
   result.dim = n;
   result.shift = c;
+  result.terms =
+      std::abs(c) + (both.leftCols(r).colwise().norm().transpose().array() *
+                     both.rightCols(r).colwise().norm().transpose().array() * sizes.array())
+                        .sum();
   if (!core.allFinite()) {
     constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
     result.singular_values.setConstant(m, unknown);
@@ -74,9 +111,8 @@ ShiftedCore shifted_core(const PlusFactors& f, Real c) {
     result.largest = std::max(result.largest, std::abs(c));
     result.smallest = std::min(result.smallest, std::abs(c));
   }
-  const Matrix<Real> inner =
-      svd.V * (svd.sigma.cwiseInverse().asDiagonal() * (svd.U.transpose() * QtB).eval());
-  result.inverse_B = Q * inner;
+  result.basis = Q;
+  result.inverse = svd.V * svd.sigma.cwiseInverse().asDiagonal() * svd.U.transpose();
   return result;
 }
 

@@ -61,6 +61,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto frame = workspace.frame();
     const MatrixView<S> a = workspace.template take<S>(N_, 1);
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
+    if (workspace.rehearsing()) return;
     Backend::fill(workspace, S(0), a);
     const S scale = f.scale / static_cast<S>(N_);
     for (Index q = 0; q < r_; ++q) {
@@ -153,6 +154,7 @@ class Operator<Spectral, Inflation, Backend, S> {
                         wants_input ? dY.col_range(j, count) : MatrixView<S>(), sums, scratch);
             });
       });
+      if (workspace.rehearsing()) break;
       for (Index task = done == 0 ? 1 : 0; task < now; ++task) {
         const S* sums = partial + task * numbers;
         for (Index i = 0; i < numbers; ++i) total[i] += sums[i];
@@ -283,6 +285,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto frame = workspace.frame();
     const MatrixView<S> row = workspace.template take<S>(N_, 2);
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
+    if (workspace.rehearsing()) return;
     const Signal<S> x{row.data, row.data + N_};
     const S scale = f_.scale / static_cast<S>(N_);
     for (Index q = 0; q < r_; ++q) {

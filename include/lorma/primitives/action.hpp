@@ -38,9 +38,11 @@ void ActionRoute<Evaluation, S, Inflation, Backend>::apply(Workspace& workspace,
                                                            const Factors<S>& f,
                                                            const MatrixView<const S>& Y,
                                                            const MatrixView<S>& out, bool adjoint) {
-  const auto frame = workspace.frame();
-  const P p(workspace, f);
-  adjoint ? p.apply_adjoint(workspace, Y, out) : p.apply(workspace, Y, out);
+  run_rehearsed<Backend>(workspace, [&] {
+    const auto frame = workspace.frame();
+    const P p(workspace, f);
+    adjoint ? p.apply_adjoint(workspace, Y, out) : p.apply(workspace, Y, out);
+  });
 }
 
 template <typename Evaluation, typename S, typename Inflation, typename Backend>
@@ -48,13 +50,15 @@ void ActionRoute<Evaluation, S, Inflation, Backend>::vjp(Workspace& workspace, c
                                                          const MatrixView<const S>& Y,
                                                          const MatrixView<const S>& G,
                                                          const GradientViews<S>& g) {
-  const auto frame = workspace.frame();
-  const P p(workspace, f);
-  const bool add_dY = g.accumulate && g.dX.data != nullptr;
-  const MatrixView<S> dY =
-      add_dY ? workspace.template take<S>(g.dX.rows, g.dX.cols, g.dX.order) : g.dX;
-  p.vjp(workspace, G, Y, nullptr, dY, g.dA, g.dB, g.accumulate);
-  if (add_dY) Backend::add(workspace, as_const(dY), g.dX);
+  run_rehearsed<Backend>(workspace, [&] {
+    const auto frame = workspace.frame();
+    const P p(workspace, f);
+    const bool add_dY = g.accumulate && g.dX.data != nullptr;
+    const MatrixView<S> dY =
+        add_dY ? workspace.template take<S>(g.dX.rows, g.dX.cols, g.dX.order) : g.dX;
+    p.vjp(workspace, G, Y, nullptr, dY, g.dA, g.dB, g.accumulate);
+    if (add_dY) Backend::add(workspace, as_const(dY), g.dX);
+  });
 }
 
 /// P alone by the cheapest evaluation of the order.

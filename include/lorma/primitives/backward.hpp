@@ -157,8 +157,8 @@ void Backward<S, Inflation, Order, Side, Backend, Weight>::run(const Factors<S>&
     return;
   }
   visit_route(Routes{}, route, [&](auto chosen) {
-    BackwardRoute<decltype(chosen), S, Inflation, Side, Backend, Weight>::run(workspace, f, W0, dH,
-                                                                              tape.stage(0), g);
+    using Route = BackwardRoute<decltype(chosen), S, Inflation, Side, Backend, Weight>;
+    run_rehearsed<Backend>(workspace, [&] { Route::run(workspace, f, W0, dH, tape.stage(0), g); });
   });
 }
 

@@ -129,8 +129,10 @@ void Forward<S, Inflation, Order, Side, Backend, Weight>::run(Workspace& workspa
   visit_route(Routes{}, route, [&](auto chosen) {
     using Route = decltype(chosen);
     if (!H.empty()) {
-      ForwardRoute<Route, S, Inflation, Side, Backend, Weight>::run(workspace, f, W0, input, H,
-                                                                    tape);
+      run_rehearsed<Backend>(workspace, [&] {
+        ForwardRoute<Route, S, Inflation, Side, Backend, Weight>::run(workspace, f, W0, input, H,
+                                                                      tape);
+      });
     }
     if (tape == nullptr) return;
     tape->stage(0).key = tape_key<Route, Inflation, Side>(call.d, call.k, call.b, call.r);

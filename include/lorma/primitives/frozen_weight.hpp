@@ -79,7 +79,9 @@ struct ActionWeight {
   Index cols() const { return w.cols(); }
 
   template <typename Workspace, typename S>
-  void multiply(Workspace&, const MatrixView<const S>& X, const MatrixView<S>& out) const {
+  void multiply(Workspace& workspace, const MatrixView<const S>& X,
+                const MatrixView<S>& out) const {
+    if (workspace.rehearsing()) return;
     visit_eigen(X, [&](const auto& x) {
       visit_eigen(out, [&](auto o) {
         if constexpr (requires { w.apply_into(x, o); }) {
@@ -96,6 +98,7 @@ struct ActionWeight {
     const auto frame = workspace.frame();
     const MatrixView<S> to =
         accumulate ? workspace.template take<S>(out.rows, out.cols, out.order) : out;
+    if (workspace.rehearsing()) return;
     visit_eigen(G, [&](const auto& g) {
       visit_eigen(to, [&](auto o) {
         if constexpr (requires { w.apply_adjoint_into(g, o); }) {

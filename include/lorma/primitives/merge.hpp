@@ -127,8 +127,9 @@ void merge_views(typename Backend::Workspace& workspace, const Factors<S>& f,
   const CallSizes call{from.rows, from.cols, 0, f.rank()};
   const std::size_t route = cheapest<Inflation, Side, Backend, S>(Routes{}, call, Task::Merge);
   visit_route(Routes{}, route, [&](auto chosen) {
-    MergeRoute<typename decltype(chosen)::Evaluation, S, Inflation, Side, Backend, T, U>::run(
-        workspace, f, from, to);
+    using Route =
+        MergeRoute<typename decltype(chosen)::Evaluation, S, Inflation, Side, Backend, T, U>;
+    run_rehearsed<Backend>(workspace, [&] { Route::run(workspace, f, from, to); });
   });
 }
 

@@ -5,9 +5,9 @@
 /// unmerge behind the door: W becomes P^-1 W (Pre) or W P^-1 (Post), without a copy of the weight
 /// that was merged.
 ///
-/// With condition number c of P about log10(c) decimal digits of the weight are lost; when none
-/// would be left in the weight's own type, RankDeficient is thrown and W is untouched. Cost: see
-/// operators/inverse.hpp. Allocates; waits for a device.
+/// A weight that was merged and is unmerged comes back with the error of RoundTrip::relative_error
+/// at most. Where RoundTrip::loss is 1 or more in the weight's own type, RankDeficient is thrown
+/// and W is untouched. Cost: see operators/inverse.hpp. Allocates; waits for a device.
 
 #include <sstream>
 
@@ -18,14 +18,16 @@ namespace lorma::inline LORMA_ABI {
 
 namespace detail {
 
-/// Throws RankDeficient unless digits survive: condition * eps < 1.
-inline void check_invertible(std::string_view inflation, double condition, double epsilon) {
-  if (condition * epsilon < 1.0) return;
+/// Throws RankDeficient where a weight would lose all its digits: `loss` is 1 or more.
+inline void check_invertible(std::string_view inflation, const RoundTrip& round_trip, double loss,
+                             double epsilon) {
+  if (loss < 1.0) return;
+  const double condition = round_trip.condition;
   std::ostringstream text;
   text << "lorma::unmerge_in_place: expected an invertible multiplier, got " << inflation
        << " with condition number ";
   if (condition < std::numeric_limits<double>::infinity()) {
-    text << condition;
+    text << condition << " (and terms " << round_trip.growth << " times its norm)";
   } else {
     text << "infinity";
   }
@@ -48,14 +50,17 @@ void Unmerge<S, Inflation, Side, Backend, T>::run(
     [[maybe_unused]] const typename Backend::Context& context, const Factors<S>& f,
     const MatrixView<T>& W, double epsilon) {
   const auto undo = [&](const auto& inverse) {
-    check_invertible(Inflation::name, inverse.condition(), std::max(epsilon, epsilon_of<T>()));
+    const double coarsest = std::max(epsilon, epsilon_of<T>());
+    const RoundTrip& lost = inverse.round_trip();
+    check_invertible(Inflation::name, lost, lost.loss(coarsest), coarsest);
     if (W.empty()) return;
-    multiply_weight<Side, S, Backend>(workspace, inverse, as_const(W), W);
+    run_rehearsed<Backend>(
+        workspace, [&] { multiply_weight<Side, S, Backend>(workspace, inverse, as_const(W), W); });
   };
   if constexpr (OnHost<Backend>) {
     undo(Inverse<Inflation, S>(f));
   } else {
-    undo(DeviceInverse<Inflation, Backend, S>(workspace, context, f));
+    undo(Inverse<Inflation, S, Backend>(workspace, context, f));
   }
 }
 

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_OPERATORS_LARGEST_SINGULAR_VALUE_HPP
+#define LORMA_OPERATORS_LARGEST_SINGULAR_VALUE_HPP
+
+/// A bound of the 2-norm of a matrix that can only be multiplied by.
+///
+/// Lanczos' method on M^T M from a random vector of fixed seed. After 24 products the estimate of
+/// sigma_1^2 is below 3/4 of it with probability less than 1.7 sqrt(n) exp(-23.5) (Kuczynski and
+/// Wozniakowski, SIAM J. Matrix Anal. Appl. 13, 1992, theorem 4.2), so the bound fails for n =
+/// 10000 with probability 1e-8, and is never more than 16 % above sigma_1.
+
+#include <Eigen/Eigenvalues>
+#include <cmath>
+#include <random>
+
+#include "lorma/core/types.hpp"
+
+namespace lorma::inline LORMA_ABI::detail {
+
+/// sigma_1(M) <= result <= 1.16 sigma_1(M) for M with n columns; gram(x) makes M^T M x of x, in
+/// place. NaN where a product overflows.
+template <typename Gram>
+double bound_largest_singular_value(Index n, Gram&& gram) {
+  constexpr Index most = 24;
+  std::mt19937_64 urbg(1);
+  std::normal_distribution<double> normal;
+  Eigen::VectorXd x(n), last = Eigen::VectorXd::Zero(n);
+  for (double& entry : x) entry = normal(urbg);
+  x.normalize();
+  Eigen::VectorXd diagonal(most), beside(most);
+  Index steps = 0;
+  while (steps < most) {
+    Eigen::VectorXd y = x;
+    gram(y);
+    diagonal(steps) = x.dot(y);
+    y -= diagonal(steps) * x;
+    if (steps > 0) y -= beside(steps - 1) * last;
+    beside(steps) = y.norm();
+    ++steps;
+    // A NaN too ends the walk.
+    if (!(beside(steps - 1) > 0x1p-40 * diagonal.head(steps).maxCoeff())) break;
+    last.swap(x);
+    x = y / beside(steps - 1);
+  }
+  const double size = diagonal.head(steps).sum();  // the trace: none of its terms is negative
+  if (!(size > 0.0 && std::isfinite(size))) return size;
+  // Eigen's deflation knows no scale: at 1 it is right.
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen;
+  eigen.computeFromTridiagonal(diagonal.head(steps) / size, beside.head(steps - 1) / size,
+                               Eigen::EigenvaluesOnly);
+  return std::sqrt(eigen.eigenvalues()(steps - 1) * size / 0.75);
+}
+
+}  // namespace lorma::inline LORMA_ABI::detail
+
+#endif
