@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rank that is called certain is that of the exact singular values, and sigma_1 is in its enclosure.
+// A rank that is called certain is that of the exact singular values, and sigma_1 is in its
+// enclosure.
 
 #include <Eigen/SVD>
 #include <lorma/analysis/numerical_rank.hpp>
@@ -102,10 +103,9 @@ TEST_CASE("attack: ranks by inertia, small and with tolerances that suit the siz
     Workspace workspace;
     if (const auto top = analysis::detail::largest_eigenvalue(workspace, G)) {
       const long double unit = G.trace() / sigma.squaredNorm();
-      const double half = 0.5 * (top->high - top->low);
       const double gram = 22 * 0x1p-53 * G.trace();
-      const double middle = top->low + half;
-      worst = std::max(worst, std::abs(double(unit * sigma(0) * sigma(0)) - middle) / (half + gram));
+      const auto square = double(unit * sigma(0) * sigma(0));
+      worst = std::max({worst, (top->low - square) / gram, (square - top->high) / gram});
     }
     // A power of two changes nothing, transposition nothing that is certain.
     Matrix<double> H = analysis::detail::gram(scaled);

@@ -4,11 +4,10 @@
 
 /// Singular values of any dense matrix, computed in double whatever the matrix is stored in.
 
-#include <Eigen/SVD>
 #include <cmath>
 
 #include "lorma/backend/eigen_cpu.hpp"
-#include "lorma/core/error.hpp"
+#include "lorma/operators/decompositions.hpp"
 
 #ifdef LORMA_WITH_LAPACKE
 #include <lapacke.h>
@@ -75,12 +74,7 @@ Eigen::VectorXd singular_values_of(Matrix<Real>&& m) {
   throw BackendError("lorma::analysis::singular_values: LAPACK dgesdd did not converge (info " +
                      std::to_string(info) + ")");
 #else
-  // Numbers that no rounding sees would take Eigen 3.4's deflation beyond its arrays.
-  constexpr double unseen = 0x1p-800;
-  m = m.unaryExpr([](Real x) { return std::abs(x) < unseen ? Real(0) : x; });
-  const Eigen::BDCSVD<Matrix<Real>> svd(m);
-  if (svd.info() == Eigen::Success) return svd.singularValues();
-  throw BackendError("lorma::analysis::singular_values: the decomposition did not converge");
+  return lorma::detail::divided_svd(m, 0).singularValues();
 #endif
 }
 
