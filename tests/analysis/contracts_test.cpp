@@ -43,7 +43,7 @@ TEST_CASE("what is not a number is NonFinite, in the name of the function that w
     auto pi = adapter_of<Adapter<double, CyclicPermutation>>(1, 1);
     plus.A()(1, 1) = static_cast<float>(x);
     pi.B()(1, 1) = x;
-    const PlusFactors f{bad.leftCols(2), good.topRows(2)};
+    const PlusFactors f{bad.middleCols(3, 2), good.topRows(2)};
     const PlusFactors g{good.leftCols(2), good.topRows(2)};
     const std::pair<const char*, std::function<void()>> calls[] = {
         {"::singular_values:", [&] { singular_values(bad); }},
@@ -107,7 +107,7 @@ TEST_CASE("no size of a matrix changes what does not depend on it") {
     const double unit = std::ldexp(1.0, e);
     const Matrix<double> S = unit * M;
     const Matrix<double> T = unit * other;
-    CHECK(distance(singular_values(S) / unit, singular_values(M)) == 0.0);
+    CHECK(distance(singular_values(S) / unit, singular_values(M)) <= 1e-18);
     CHECK(numerical_rank(S) == 23);
     CHECK(stable_rank(S) == stable_rank(M));
     CHECK(effective_rank(S) == effective_rank(M));

@@ -56,8 +56,9 @@ ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<R
   result.spectrum = svd.leading;
   Matrix<Real> right;
   split(svd.U, svd.sigma, svd.V, std::max(least, svd.sigma.size()), result.B, right);
-  result.A = inverse.times(right);
-  const Matrix<Real> reached = (result.A * inverse.unit()) * inverse.weight();
+  result.A = inverse.times_of_weight(right);
+  const Matrix<Real> reached = result.A * inverse.weight();
+  result.A /= inverse.unit();
   const double size = change.stableNorm();
   if (size > 0.0) {
     const Matrix<Real> missed = change - result.B * reached;

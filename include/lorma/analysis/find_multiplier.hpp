@@ -48,13 +48,13 @@ Multiplier find_multiplier(const Eigen::DenseBase<D0>& M0, const Eigen::DenseBas
   const auto solve = [&](const PseudoInverse<>& inverse, const Matrix<double>& Y) {
     rank = inverse.rank();
     result.reaches_all = inverse.has_full_column_rank();
-    result.P = inverse.times(Y);
+    result.P = inverse.times_of_weight(Y);
     const double size = Y.norm();
     if (size > 0.0) {
       beyond = (Y - inverse.project(Y)).norm() / size;
-      result.residual = (Y - (result.P * inverse.unit()) * inverse.weight()).norm() / size;
+      result.residual = (Y - result.P * inverse.weight()).norm() / size;
     }
-    result.P *= unit;
+    result.P *= unit / inverse.unit();
     if (result.P.allFinite()) return;
     throw NonFinite(
         "lorma::analysis::find_multiplier: the multiplier is beyond the range of double");

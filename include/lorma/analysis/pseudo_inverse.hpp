@@ -42,7 +42,9 @@ class PseudoInverse {
   bool has_full_column_rank() const { return rank_ == cols(); }
 
   /// Y W0^+ (m x d) for Y (m x k). Cost 6 m d k.
-  Matrix<Real> times(const Matrix<Real>& Y) const;
+  Matrix<Real> times(const Matrix<Real>& Y) const { return times_of_weight(Y) / unit_; }
+  /// Y weight()^+: of no unit.
+  Matrix<Real> times_of_weight(const Matrix<Real>& Y) const;
 
   /// Y W0^+ W0: the rows of Y projected on the span of those of W0.
   Matrix<Real> project(const Matrix<Real>& Y) const;
@@ -59,11 +61,11 @@ class PseudoInverse {
 };
 
 template <typename Real>
-Matrix<Real> PseudoInverse<Real>::times(const Matrix<Real>& Y) const {
+Matrix<Real> PseudoInverse<Real>::times_of_weight(const Matrix<Real>& Y) const {
   if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), rows());
   Matrix<Real> x = once(Y);
   if (gram_) x += once(Y - x * weight_);
-  return x / unit_;
+  return x;
 }
 
 template <typename Real>

@@ -90,16 +90,16 @@ MultiplicativeFactors to_multiplicative(const Eigen::MatrixBase<DB>& B,
   double left = 0.0;
   if constexpr (std::is_same_v<Side, Pre>) {
     const analysis::PseudoInverse<> inverse("to_multiplicative", W0);
-    result.A = inverse.times(a);
-    left = detail::product_norm<double>(b, (result.A * inverse.unit()) * inverse.weight() - a);
-    result.A *= unit_A;
+    result.A = inverse.times_of_weight(a);
+    left = detail::product_norm<double>(b, result.A * inverse.weight() - a);
+    result.A *= unit_A / inverse.unit();
   } else {
     // W0^+ b = (b^T (W0^T)^+)^T
     const analysis::PseudoInverse<> inverse("to_multiplicative", W0.transpose());
-    const Matrix<double> turned = inverse.times(b.transpose());
-    const Matrix<double> missed = (turned * inverse.unit()) * inverse.weight() - b.transpose();
+    const Matrix<double> turned = inverse.times_of_weight(b.transpose());
+    const Matrix<double> missed = turned * inverse.weight() - b.transpose();
     left = detail::product_norm<double>(missed.transpose(), a);
-    result.B = turned.transpose() * unit_B;
+    result.B = turned.transpose() * (unit_B / inverse.unit());
   }
   detail::check_finite_factors("to_multiplicative", result);
   const double size = detail::product_norm(b, a);
