@@ -16,6 +16,7 @@
 #include <optional>
 
 #include "lorma/core/error.hpp"
+#include "lorma/core/types.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
