@@ -11,7 +11,7 @@ template ShiftedCore detail::shifted_core(const PlusFactors&, double);
 namespace analysis::detail {
 
 template void add_square(Matrix<double>&, const MatrixView<const double>&);
-template std::optional<RankAnswer> rank_by_inertia(const Matrix<double>&, Index, Index, double,
+template std::optional<RankAnswer> rank_by_inertia(Matrix<double>&, Index, Index, double,
                                                    std::optional<double>);
 
 }  // namespace analysis::detail

@@ -41,6 +41,7 @@ RankAnswer check_rank(const Eigen::MatrixBase<Derived>& m) {
   CHECK(std::abs(answer.tolerance / tolerance - 1) <= 1e-3);
   // Where inertia answered, sigma_1 is known to within the margin.
   CHECK(std::abs(answer.tolerance / tolerance - 1) <= std::max(answer.margin, 1e-12));
+  CHECK((answer.certain || answer.method == RankMethod::svd));
   if (answer.method == RankMethod::inertia) {
     for (const double s : sigma) CHECK(std::abs(s / tolerance - 1) > 0.5 * answer.margin);
   }
@@ -176,4 +177,67 @@ TEST_CASE("a few small eigenvalues are found by directions, and none is invented
     CHECK_FALSE(found(few, few == 1 ? 0.0 : 0.0895));
     lambda.head(few).setOnes();
   }
+}
+
+TEST_CASE("a power of two and a transposition change no rank") {
+  constexpr Index n = 128;
+  Eigen::VectorXd sigma(n);
+  for (Index i = 0; i < n; ++i) sigma(i) = std::pow(0.97, double(i));
+  sigma.tail(10).setConstant(0.9 * double(n) * 0x1p-23);
+  const Matrix<float> M = with_spectrum(n, n, sigma).cast<float>();
+  const RankAnswer plain = certain_rank(M);
+  CHECK(plain.rank == n - 10);
+  CHECK(plain.method == RankMethod::inertia);
+  for (const int e : {-90, -60, -50, -41, 40, 100}) {
+    CAPTURE(e);
+    const RankAnswer scaled = certain_rank(Matrix<float>(M * std::ldexp(1.0F, e)));
+    CHECK(scaled.rank == plain.rank);
+    CHECK(scaled.certain);
+    CHECK(scaled.margin == plain.margin);
+    CHECK(scaled.tolerance == std::ldexp(plain.tolerance, e));
+  }
+  CHECK(certain_rank(M.transpose()).rank == plain.rank);
+}
+
+TEST_CASE("the largest eigenvalue is enclosed, clustered or alone") {
+  constexpr Index n = 150;
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    Eigen::VectorXd lambda = Eigen::VectorXd::LinSpaced(n, 0.0, 1.0) / double(n);
+    if (seed == 2) lambda(n - 1) = 0.5;
+    if (seed == 3) lambda.tail(40).setConstant(lambda(n - 1));
+    if (seed == 4) lambda(n - 1) *= 1.001;
+    const Matrix<double> Q = orthogonal(n, seed);
+    const Matrix<double> G = Q * lambda.asDiagonal() * Q.transpose();
+    Workspace workspace;
+    const auto top = analysis::detail::largest_eigenvalue(workspace, G);
+    REQUIRE(top);
+    CHECK(top->low <= lambda(n - 1));
+    CHECK(top->high >= lambda(n - 1));
+    CHECK(top->high <= 1.01 * top->low);
+  }
+  // The first vector of the iteration knows nothing of the largest eigenvalue: no upper end.
+  Matrix<double> hidden = 0.01 * Matrix<double>::Identity(n, n);
+  Vector<double> start(n);
+  for (Index i = 0; i < n; ++i) {
+    const double multiple = 0.61803398874989485 * double(i + 1);
+    start(i) = multiple - std::floor(multiple) - 0.5;
+  }
+  Vector<double> across = Vector<double>::Unit(n, 0) - start * (start(0) / start.squaredNorm());
+  across.normalize();
+  hidden += 0.5 * across * across.transpose();
+  Workspace workspace;
+  const auto top = analysis::detail::largest_eigenvalue(workspace, hidden);
+  if (top) CHECK(top->high >= 0.51);
+}
+
+TEST_CASE("a decomposition is certain where its error is less than the distance to the tolerance") {
+  CHECK(certain_rank(random_matrix<double>(20, 20, 1)).certain);
+  CHECK(certain_rank(Matrix<double>::Zero(20, 20)).certain);
+  const Matrix<double> low = random_matrix<double>(20, 3, 1) * random_matrix<double>(3, 20, 2);
+  CHECK(certain_rank(low).rank == 3);
+  CHECK_FALSE(certain_rank(low).certain);  // in double rounding and tolerance are of one size
+  CHECK(certain_rank(Matrix<float>(low.cast<float>())).certain);
+  Matrix<float> at = Matrix<float>::Identity(20, 20);
+  at(19, 19) = 20.0F * 0x1p-23F;
+  CHECK_FALSE(certain_rank(at).certain);
 }

@@ -4,6 +4,7 @@
 #include <lorma/analysis/extreme_singular_values.hpp>
 
 #include "../support/random_matrices.hpp"
+#include "../support/shifted.hpp"
 
 using namespace lorma;
 using namespace lorma::analysis;
@@ -35,4 +36,62 @@ TEST_CASE("what does not converge says so") {
   CHECK_FALSE(extreme_singular_values(adapter, 1e-14, 1).converged);
   adapter.A()(0, 0) = std::numeric_limits<double>::infinity();
   CHECK_THROWS_AS(extreme_singular_values(adapter), NonFinite);
+}
+
+TEST_CASE_TEMPLATE("c I + M: both ends by the structure, however clustered the others are", I,
+                   Identity, Shifted<1>) {
+  for (const Index n : {20, 64, 300}) {
+    for (const double t : {1e-6, 1e-3, 0.5, 30.0}) {
+      CAPTURE(n);
+      CAPTURE(t);
+      const Matrix<double> u = random_matrix<double>(n, 1, 1).normalized();
+      Adapter<double, I> adapter(n, 1, 1.0);
+      adapter.B() = u;
+      adapter.A() = (t - 1.0) * u.transpose();
+      const ExtremeSingularValues ends = extreme_singular_values(adapter);
+      CHECK(ends.converged);
+      CHECK(ends.largest == doctest::Approx(std::max(1.0, t)).epsilon(1e-12));
+      CHECK(ends.smallest == doctest::Approx(std::min(1.0, t)).epsilon(1e-9));
+      CHECK(ends.largest <= ends.largest_at_most);
+      CHECK(ends.smallest >= ends.smallest_at_least);
+    }
+  }
+}
+
+TEST_CASE("what is not proved is not converged") {
+  Adapter<double, CyclicPermutation> adapter(120, 3, 1.0);
+  adapter.A() = random_matrix<double>(3, 120, 1);
+  adapter.B() = random_matrix<double>(120, 3, 2);
+  const ExtremeSingularValues proved = extreme_singular_values(adapter);
+  CHECK(proved.converged);
+  CHECK(proved.largest_at_most >= proved.largest);
+  CHECK(proved.largest_at_most <= 1.001 * proved.largest);
+  CHECK(proved.smallest_at_least >= 0.999 * proved.smallest);
+  const ExtremeSingularValues found = extreme_singular_values(adapter, 1e-10, 1000, 100);
+  CHECK_FALSE(found.converged);
+  CHECK(found.largest == proved.largest);
+  CHECK(found.smallest_at_least == 0.0);
+  CHECK_THROWS_AS(extreme_singular_values(adapter, 0.0), Error);
+  CHECK_THROWS_AS(extreme_singular_values(adapter, 1e-10, 0), Error);
+}
+
+TEST_CASE("any sign and size of scale and factors") {
+  const Matrix<double> B = random_matrix<double>(90, 2, 1);
+  const Matrix<double> A = random_matrix<double>(2, 90, 2);
+  const auto ends = [](const Matrix<double>& b, const Matrix<double>& a, double scale) {
+    return extreme_singular_values(AdapterView<double, CyclicPermutation>(b, a, scale));
+  };
+  const ExtremeSingularValues plain = ends(B, A, 0.5);
+  CHECK(ends(B, A, -0.5).largest == doctest::Approx(plain.largest));
+  const ExtremeSingularValues far = ends(0x1p-660 * B, 0x1p660 * A, 0.5);
+  CHECK(far.smallest == doctest::Approx(plain.smallest));
+  const ExtremeSingularValues huge = ends(0x1p660 * B, A, 0.5);
+  CHECK(huge.largest == doctest::Approx(std::ldexp(plain.largest, 660)));
+  CHECK(huge.converged == plain.converged);
+  const ExtremeSingularValues zero = ends(B, 0.0 * A, 0.5);
+  CHECK(zero.largest == 0.0);
+  CHECK(zero.smallest == 0.0);
+  AdapterView<double, Identity> turned(B, A, -0.5);
+  CHECK(extreme_singular_values(turned).largest ==
+        doctest::Approx(singular_values(turned.inflated())(0)));
 }

@@ -7,12 +7,14 @@
 ///
 /// Its Gram matrix G is formed in double, where the square of float's tolerance is far above
 /// rounding; the singular values above t are the eigenvalues of G above t^2, counted by inertia.
-/// All errors are bounded: Gram matrix, factorization, sigma_1 in the tolerance. The count at the
-/// upper end of the interval of doubt is the least that the rank can be. The most that it can be
-/// comes, where few singular values are missing, from a subspace on which G stays below the lower
-/// end (Courant and Fischer), found by inverse iteration with the factors at hand; else from the
-/// count at that end. When the two agree the rank is certain, otherwise a singular value lies
-/// within that interval around the tolerance and the decomposition decides.
+/// sigma_1, and with it the tolerance, is enclosed: from below by a Rayleigh quotient, from above
+/// by a factorization that shows mu I - G to be positive definite. The count at the upper end of
+/// the interval of doubt is the least that the rank can be. The most that it can be comes, where
+/// few singular values are missing, from a subspace on which G stays below the lower end (Courant
+/// and Fischer), found by inverse iteration with the factors at hand; else from the count at that
+/// end. When the two agree the rank is certain: every rounding on the way (Gram matrix, shift,
+/// factorizations, enclosure) is bounded. Otherwise a singular value lies within that interval
+/// around the tolerance and the decomposition decides.
 
 #include <Eigen/Eigenvalues>
 #include <cmath>
@@ -39,6 +41,10 @@ struct RankAnswer {
   /// Relative half-width of the interval around the tolerance that holds no singular value (method
   /// inertia); 0 for svd.
   double margin = 0.0;
+  /// The exact singular values of M have this rank. Always by inertia. By decomposition where all
+  /// of them are farther from the tolerance than its error, svd_error; so never for a deficient
+  /// matrix of double, whose tolerance is of that size.
+  bool certain = false;
 };
 
 namespace detail {
@@ -73,15 +79,18 @@ Matrix<double> gram(const Eigen::DenseBase<Derived>& m) {
   return G;
 }
 
-/// Largest eigenvalue of a positive semidefinite G (lower triangle): a Ritz value, at most the
-/// truth, and its residual.
-struct Largest {
-  double value = 0.0;
-  double residual = 0.0;
-};
-
+/// ||G||_F or a little more, from the lower triangle.
 template <typename Real>
-Largest largest_eigenvalue(const Matrix<Real>& G, double relative) {
+double norm_of(const Matrix<Real>& G) {
+  double squares = 0.0;
+  for (Index j = 0; j < G.cols(); ++j) squares += G.col(j).tail(G.rows() - j).squaredNorm();
+  return std::sqrt(2.0 * squares);
+}
+
+/// A vector whose Rayleigh quotient in the positive semidefinite G (lower triangle) is near the
+/// largest eigenvalue: by Lanczos iteration, in float.
+template <typename Real>
+Vector<Real> nearly_first_eigenvector(const Matrix<Real>& G) {
   const Index p = G.rows();
   constexpr Index most = 80;
   const Index steps = std::min(most, p);
@@ -91,34 +100,71 @@ Largest largest_eigenvalue(const Matrix<Real>& G, double relative) {
   // to.
   for (Index i = 0; i < p; ++i) {
     const double multiple = 0.61803398874989485 * static_cast<double>(i + 1);
-    v(i) = multiple - std::floor(multiple) - 0.5;
+    v(i) = static_cast<Real>(multiple - std::floor(multiple) - 0.5);
   }
   basis.col(0) = v.normalized();
-  Vector<Real> alpha = Vector<Real>::Zero(steps);
-  Vector<Real> beta = Vector<Real>::Zero(steps);
-  Largest result;
-  for (Index k = 0; k < steps; ++k) {
+  Matrix<Real> form = Matrix<Real>::Zero(steps, steps);
+  Real before = 0;
+  for (Index k = 0;; ++k) {
     Vector<Real> w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
-    alpha(k) = basis.col(k).dot(w);
+    form(k, k) = basis.col(k).dot(w);
     for (int again = 0; again < 2; ++again) {
       const Vector<Real> overlap = basis.leftCols(k + 1).transpose() * w;
       w.noalias() -= basis.leftCols(k + 1) * overlap;
     }
-    beta(k) = w.norm();
-    const bool last = k + 1 == steps || beta(k) <= 1e-14 * std::abs(alpha(0));
+    const Real beta = w.norm();
+    const bool last = k + 1 == steps || !(beta > std::numeric_limits<Real>::epsilon() * form(0, 0));
     if (last || k % 4 == 3) {
-      Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz;
-      ritz.computeFromTridiagonal(alpha.head(k + 1), beta.head(k));
-      result.value = ritz.eigenvalues()(k);
-      result.residual = std::abs(beta(k) * ritz.eigenvectors()(k, k));
-      if (last || result.residual <= relative * result.value) return result;
+      const Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz(form.topLeftCorner(k + 1, k + 1));
+      const Real value = ritz.eigenvalues()(k);
+      constexpr Real settled = Real(1e-4);
+      if (last || value - before <= settled * value) {
+        return basis.leftCols(k + 1) * ritz.eigenvectors().col(k);
+      }
+      before = value;
     }
-    basis.col(k + 1) = w / beta(k);
+    basis.col(k + 1) = w / beta;
+    form(k + 1, k) = beta;
   }
-  return result;
 }
 
-/// Share of the tolerance's square that the error of a factorization may take.
+/// low <= the largest eigenvalue of G <= high; `ritz` is within, near its lower end.
+struct LargestEigenvalue {
+  double low = 0.0;
+  double ritz = 0.0;
+  double high = 0.0;
+};
+
+/// Of a positive semidefinite G (lower triangle) of trace near 1; nothing where no upper end is
+/// proved. The factorization is in float, whose error is small enough here.
+template <typename Real>
+std::optional<LargestEigenvalue> largest_eigenvalue(Workspace& workspace, const Matrix<Real>& G) {
+  const Index p = G.rows();
+  Matrix<float> narrow(p, p);
+  narrow.template triangularView<Eigen::Lower>() = G.template cast<float>();
+  const Vector<Real> v = nearly_first_eigenvector(narrow).template cast<Real>();
+  const Vector<Real> Gv = G.template selfadjointView<Eigen::Lower>() * v;
+  LargestEigenvalue result;
+  result.ritz = v.dot(Gv) / v.squaredNorm();
+  const double size = norm_of(G);
+  // |v|^T |G| |v| is at most ||G||_F |v|^2.
+  result.low = result.ritz - 6.0 * static_cast<double>(p + 2) * 0x1p-53 * size;
+  for (const double above : {4e-3, 4e-2}) {
+    const double mu = result.ritz * (1.0 + above);
+    narrow.template triangularView<Eigen::Lower>() = (-G).template cast<float>();
+    narrow.diagonal() = (mu - G.diagonal().array()).template cast<float>();
+    // One rounding of each number to float.
+    const double cast = 1.1 * 0x1p-24 * (size + mu * std::sqrt(static_cast<double>(p)));
+    const Inertia inertia = inertia_in_place(workspace, view_of(narrow));
+    if (inertia.positive == p) {
+      result.high = mu + inertia.error + cast;
+      return result;
+    }
+  }
+  return std::nullopt;
+}
+
+/// Share of a threshold that the error of a factorization may take.
 inline constexpr double factorization_share = 2e-3;
 
 /// Eigenvalues of G above `threshold`, to within that share; `factors` then holds L and D of
@@ -134,17 +180,19 @@ std::optional<Index> eigenvalues_above(Workspace& workspace, const Matrix<Real>&
   return inertia.positive;
 }
 
-/// True when `few` orthogonal directions are found in which G is below `threshold`: then so are as
-/// many of its eigenvalues. `rounding` bounds p u ||G||_F. False says nothing. Cost O(p^2 few) an
-/// iteration.
+/// True when `few` eigenvalues of G are proved to be below `threshold`: V^T (G - threshold I) V has
+/// no more negative ones than G - threshold I has, whatever V. False says nothing. `rounding`
+/// bounds (p + 2) u ||G||_F. Cost O(p^2 few) an iteration.
 template <typename Real>
 bool has_small_eigenvalues(const Matrix<Real>& G, const Matrix<Real>& factors, Index few,
                            double threshold, double rounding) {
+  Workspace workspace;
   const Index p = G.rows();
   // The shift lies above the eigenvalues sought: some as near above it come along.
   const Index columns = 2 * few + 8;
-  const double certain = threshold - 2.0 * static_cast<double>(columns) * rounding;
-  if (8 * columns > p || !(certain > 0.0)) return false;
+  // Of G V, V^T (G V) and V^T V, for orthonormal columns of V to within their rounding.
+  const double error = 4.0 * static_cast<double>(columns) * rounding;
+  if (8 * columns > p || !(error < 0.25 * threshold)) return false;
   Matrix<Real> V(p, columns);
   std::uint64_t bits = 1;
   for (Index j = 0; j < columns; ++j) {
@@ -160,89 +208,116 @@ bool has_small_eigenvalues(const Matrix<Real>& G, const Matrix<Real>& factors, I
     V.array().colwise() /= factors.diagonal().array();
     L.transpose().solveInPlace(V);
     V = lorma::detail::orthonormal(V);
-    const Matrix<Real> form = V.transpose() * (G.template selfadjointView<Eigen::Lower>() * V);
-    const Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz(form, Eigen::EigenvaluesOnly);
-    if (ritz.eigenvalues()(few - 1) < certain) return true;
+    if (!V.allFinite()) return false;
+    Matrix<Real> GV = G.template selfadjointView<Eigen::Lower>() * V;
+    GV -= threshold * V;
+    Matrix<Real> form = V.transpose() * GV;
+    form.diagonal().array() += 2.0 * error;
+    const Inertia inertia = inertia_in_place(workspace, view_of(form));
+    if (inertia.zero == 0 && inertia.error <= error && inertia.negative >= few) return true;
   }
   return false;
 }
 
-/// From the Gram matrix of an m x n matrix with `relative` as its default tolerance.
+/// From the Gram matrix of an m x n matrix with `relative` as its default tolerance; G, finite, is
+/// scaled.
 template <typename Real>
-std::optional<RankAnswer> rank_by_inertia(const Matrix<Real>& G, Index m, Index n, double relative,
+std::optional<RankAnswer> rank_by_inertia(Matrix<Real>& G, Index m, Index n, double relative,
                                           std::optional<double> absolute) {
+  const double square_norm = G.trace();
+  RankAnswer answer{0, absolute.value_or(0.0), RankMethod::inertia, 1.0, true};
+  if (square_norm == 0.0) return answer;
+  // By a power of four, so that the trace is near 1 and nothing is rounded.
+  const double unit = std::ldexp(1.0, std::ilogb(square_norm) / 2);
+  G *= 1.0 / (unit * unit);
+  const double trace = G.trace();
+  // (max(m, n) + 1) u |M| |M|^T, in the 2-norm at most the trace, for the Gram matrix; as much as u
+  // |G| for a shift of its diagonal, and for the trace itself.
   const double length = static_cast<double>(std::max(m, n));
-  const double frobenius = G.trace();
-  // Squares of finite narrow numbers do not overflow a double.
-  if (!std::isfinite(frobenius)) throw_non_finite("certain_rank", m, n);
-  if (frobenius == 0.0) return RankAnswer{0, absolute.value_or(0.0), RankMethod::inertia, 1.0};
-  RankAnswer answer;
-  answer.method = RankMethod::inertia;
-  double doubt = 0.0;  // relative, of the tolerance
-  if (absolute) {
-    answer.tolerance = *absolute;
-  } else {
-    const Largest top = largest_eigenvalue(G, 5e-3);
-    answer.tolerance = relative * std::sqrt(top.value);
-    doubt = 0.5 * top.residual / top.value;
-  }
-  const double square = answer.tolerance * answer.tolerance;
-  // Rounding of the Gram matrix: (length) u |M| |M|^T, in the 2-norm at most the trace.
-  const double gram_error = (length + 1.0) * 0x1p-53 * frobenius;
-  const double half_width = square * (2.0 * doubt + 1.1 * factorization_share) + gram_error;
-  if (!(half_width < 0.5 * square)) return std::nullopt;
+  const double gram_error = 1.1 * (length + 8.0) * 0x1p-53 * trace;
   Workspace workspace;
+  double low = 0.0;
+  double high = 0.0;
+  if (absolute) {
+    low = high = *absolute / unit;
+  } else {
+    const auto top = largest_eigenvalue(workspace, G);
+    if (!top || !(top->low > gram_error)) return std::nullopt;
+    low = relative * std::sqrt(top->low - gram_error);
+    high = relative * std::sqrt(top->high + gram_error);
+    answer.tolerance = relative * std::sqrt(top->ritz) * unit;
+  }
+  if (!(low > 0.0)) return std::nullopt;
+  // The interval is made wider than the doubt, so that the margin holds around any tolerance in it.
+  const double wider = std::max(1e-3, 0.6 * (high / low - 1.0));
+  low *= 1.0 - wider;
+  high *= 1.0 + wider;
+  answer.margin = 0.5 * (high - low) / (answer.tolerance / unit);
+  const double above = (high * high + gram_error) / (1.0 - factorization_share);
+  const double below = (low * low - gram_error) / (1.0 + factorization_share);
+  if (!(below > 0.5 * above)) return std::nullopt;
   Matrix<Real> factors;
-  const double above = square + half_width;
-  const double below = square - half_width;
-  const std::optional<Index> high = eigenvalues_above(workspace, G, above, factors);
-  if (!high) return std::nullopt;
-  answer.rank = *high;
-  answer.margin = 0.5 * half_width / square;
-  const Index missing = G.rows() - *high;
-  if (missing == 0 || has_small_eigenvalues(G, factors, missing, below, gram_error)) {
+  const std::optional<Index> least = eigenvalues_above(workspace, G, above, factors);
+  if (!least) return std::nullopt;
+  answer.rank = *least;
+  const Index missing = G.rows() - *least;
+  const double rounding = 1.1 * (length + 2.0) * 0x1p-53 * (norm_of(G) + below);
+  if (missing == 0 || has_small_eigenvalues(G, factors, missing, below, rounding)) {
     return answer;
   }
-  const std::optional<Index> low = eigenvalues_above(workspace, G, below, factors);
-  if (!low || *low != *high) return std::nullopt;
+  const std::optional<Index> most = eigenvalues_above(workspace, G, below, factors);
+  if (!most || *most != *least) return std::nullopt;
   return answer;
 }
 
 #ifdef LORMA_COMPILED
 extern template void add_square(Matrix<double>&, const MatrixView<const double>&);
-extern template std::optional<RankAnswer> rank_by_inertia(const Matrix<double>&, Index, Index,
-                                                          double, std::optional<double>);
+extern template std::optional<RankAnswer> rank_by_inertia(Matrix<double>&, Index, Index, double,
+                                                          std::optional<double>);
 #endif
+
+/// certain_rank for the messages of `function`.
+template <typename Derived>
+RankAnswer certain_rank(std::string_view function, const Eigen::DenseBase<Derived>& m,
+                        std::optional<AbsoluteTolerance> tolerance = std::nullopt) {
+  std::optional<double> absolute;
+  if (tolerance) {
+    check_tolerance(tolerance->value);
+    absolute = tolerance->value;
+  }
+  constexpr bool narrow = !std::is_same_v<typename Derived::Scalar, double>;
+  constexpr Index worth = 96;
+  if constexpr (narrow) {
+    if (std::min(m.rows(), m.cols()) >= worth) {
+      Matrix<double> G = gram(m);
+      // Squares of finite narrow numbers do not overflow a double.
+      if (!std::isfinite(G.trace())) throw_non_finite(function, m.rows(), m.cols());
+      const auto answer = rank_by_inertia(G, m.rows(), m.cols(), default_tolerance(m), absolute);
+      if (answer) return *answer;
+    }
+  }
+  const Spectrum spectrum = spectrum_of(function, m);
+  const double relative =
+      absolute ? *absolute / spectrum.unit : default_tolerance(m) * largest(spectrum.sigma);
+  const double error = 1.01 * svd_error(m.rows(), m.cols()) * largest(spectrum.sigma);
+  RankAnswer answer;
+  answer.tolerance = absolute.value_or(relative * spectrum.unit);
+  answer.rank = count_above(spectrum.sigma, relative);
+  answer.certain =
+      largest(spectrum.sigma) == 0.0 || ((spectrum.sigma.array() - relative).abs() > error).all();
+  return answer;
+}
 
 }  // namespace detail
 
 /// Rank with the default or an absolute tolerance, by inertia where that is certain and pays, else
-/// by singular values; says which. Same answer as numerical_rank by decomposition. Throws
-/// NonFinite. Cost m n min(m, n) + min(m, n)^3 / 3 to 2/3 flops in blocked products, min(m, n)^2
-/// numbers 2.25 times.
+/// by singular values; says which, and whether it is certain. The same for M times a power of two.
+/// Throws NonFinite. Cost m n min(m, n) + min(m, n)^3 / 2 to 5/6 flops in blocked products, min(m,
+/// n)^2 numbers 2.25 times.
 template <typename Derived>
 RankAnswer certain_rank(const Eigen::DenseBase<Derived>& m,
                         std::optional<AbsoluteTolerance> tolerance = std::nullopt) {
-  using T = typename Derived::Scalar;
-  std::optional<double> absolute;
-  if (tolerance) {
-    detail::check_tolerance(tolerance->value);
-    absolute = tolerance->value;
-  }
-  constexpr bool narrow = !std::is_same_v<T, double>;
-  constexpr Index worth = 96;
-  if constexpr (narrow) {
-    if (std::min(m.rows(), m.cols()) >= worth) {
-      const auto answer = detail::rank_by_inertia(detail::gram(m), m.rows(), m.cols(),
-                                                  default_tolerance(m), absolute);
-      if (answer) return *answer;
-    }
-  }
-  const Eigen::VectorXd sigma = detail::singular_values_of(detail::finite_copy("certain_rank", m));
-  RankAnswer answer;
-  answer.tolerance = absolute.value_or(default_tolerance(m) * detail::largest(sigma));
-  answer.rank = detail::count_above(sigma, answer.tolerance);
-  return answer;
+  return detail::certain_rank("certain_rank", m, tolerance);
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

@@ -26,7 +26,7 @@ struct Reach {
 /// Factors of the LoRMA+ adapter of rank r whose merged weight is nearest to W: the minimum of
 /// ||(I + B A) W0 - W||_F (Pre) or ||W0 (I + B A) - W||_F (Post) over all B, A.
 struct ExtractedFactors : PlusFactors, Reach {
-  double residual = 0.0;     ///< of the merged weight against W, relative to ||W - W0||_F
+  double residual = 0.0;     ///< of the weight merged with these factors, over ||W - W0||_F
   Eigen::VectorXd spectrum;  ///< leading singular values of the reachable change, descending
 };
 
@@ -56,18 +56,30 @@ ExtractedFactors extract_left(const PseudoInverse<Real>& inverse, const Matrix<R
   result.spectrum = svd.leading;
   Matrix<Real> right;
   split(svd.U, svd.sigma, svd.V, std::max(least, svd.sigma.size()), result.B, right);
-  result.A = inverse.times(right);
-  const double inside = std::sqrt(std::max(0.0, 1.0 - result.unreachable * result.unreachable));
-  result.residual = std::hypot(result.unreachable, inside * svd.residual);
+  result.A = inverse.times_of_weight(right);
+  const Matrix<Real> reached = result.A * inverse.weight();
+  result.A /= inverse.unit();
+  const double size = change.stableNorm();
+  if (size > 0.0) {
+    const Matrix<Real> missed = change - result.B * reached;
+    result.residual = missed.stableNorm() / size;
+  }
   return result;
+}
+
+/// W - W0. Throws ShapeError, NonFinite.
+template <typename D0, typename D1>
+Matrix<double> change_of(std::string_view function, const Eigen::DenseBase<D0>& W0,
+                         const Eigen::DenseBase<D1>& W) {
+  check_same_size(function, W0, W);
+  return finite_copy(function, finite_copy(function, W) - finite_copy(function, W0));
 }
 
 template <typename Side, typename D0, typename D1>
 ExtractedFactors extract(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W,
                          const Truncation& wanted, Index least) {
-  check_same_size("extract", W0, W);
   check_truncation("extract", wanted);
-  const Matrix<double> change = finite_copy("extract", W) - finite_copy("extract", W0);
+  const Matrix<double> change = change_of("extract", W0, W);
   if constexpr (std::is_same_v<Side, Pre>) {
     return extract_left(PseudoInverse<>("extract", W0), change, wanted, least);
   } else {
@@ -94,8 +106,7 @@ extern template ExtractedFactors extract_left(const PseudoInverse<double>&, cons
 /// ShapeError, NonFinite.
 template <typename Side = Pre, typename D0, typename D1>
 Reach reach(const Eigen::DenseBase<D0>& W0, const Eigen::DenseBase<D1>& W) {
-  detail::check_same_size("reach", W0, W);
-  const Matrix<double> change = detail::finite_copy("reach", W) - detail::finite_copy("reach", W0);
+  const Matrix<double> change = detail::change_of("reach", W0, W);
   Reach result;
   if constexpr (std::is_same_v<Side, Pre>) {
     detail::reachable_part(PseudoInverse<>("reach", W0), change, result);

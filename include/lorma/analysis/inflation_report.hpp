@@ -33,7 +33,7 @@ std::vector<InflationLine> inflation_report(const Factors<S>& f) {
   std::vector<InflationLine> lines;
   const auto add = [&]<typename Inflation>(std::type_identity<Inflation>) {
     const AdapterView<S, Inflation> adapter(f.B, f.A, f.scale);
-    const Eigen::VectorXd sigma = multiplier_singular_values(adapter);
+    const Eigen::VectorXd sigma = detail::multiplier_singular_values("inflation_report", adapter);
     const auto n = static_cast<double>(f.dim());
     InflationLine line;
     line.inflation = Inflation::name;
@@ -42,9 +42,9 @@ std::vector<InflationLine> inflation_report(const Factors<S>& f) {
     line.effective_rank = detail::effective_rank_of(sigma);
     line.stable_rank = detail::stable_rank_of(sigma);
     line.condition = detail::condition_of(sigma);
-    Matrix<double> P = adapter.inflated().template cast<double>();
+    Matrix<double> P = detail::dense_multiplier("inflation_report", adapter);
     P.diagonal().array() -= 1.0;
-    line.distance_to_identity = P.norm() / std::sqrt(n);
+    line.distance_to_identity = P.stableNorm() / std::sqrt(n);
     lines.push_back(std::move(line));
   };
   [&]<typename... I>(TypeList<I...>) { (add(std::type_identity<I>{}), ...); }(AllInflations{});

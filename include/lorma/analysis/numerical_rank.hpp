@@ -12,19 +12,18 @@ namespace lorma::inline LORMA_ABI::analysis {
 /// certain_rank.
 template <typename Derived>
 Index numerical_rank(const Eigen::DenseBase<Derived>& m) {
-  return certain_rank(m).rank;
+  return detail::certain_rank("numerical_rank", m).rank;
 }
 
 template <typename Derived>
 Index numerical_rank(const Eigen::DenseBase<Derived>& m, AbsoluteTolerance tolerance) {
-  return certain_rank(m, tolerance).rank;
+  return detail::certain_rank("numerical_rank", m, tolerance).rank;
 }
 
 template <typename Derived>
 Index numerical_rank(const Eigen::DenseBase<Derived>& m, RelativeTolerance tolerance) {
   detail::check_tolerance(tolerance.value);
-  const Eigen::VectorXd sigma =
-      detail::singular_values_of(detail::finite_copy("numerical_rank", m));
+  const Eigen::VectorXd sigma = detail::spectrum_of("numerical_rank", m).sigma;
   return detail::count_above(sigma, tolerance.value * detail::largest(sigma));
 }
 
@@ -37,7 +36,7 @@ Index numerical_rank(const Eigen::DenseBase<Derived>& m, double tolerance) {
 /// min(m, n) - rank for the columns' side: n - rank.
 template <typename Derived>
 Index nullity(const Eigen::DenseBase<Derived>& m) {
-  return m.cols() - numerical_rank(m);
+  return m.cols() - detail::certain_rank("nullity", m).rank;
 }
 
 /// Rank at least `fraction` of min(m, n) (the paper's "within 99 % of the maximum rank").
@@ -45,7 +44,8 @@ Index nullity(const Eigen::DenseBase<Derived>& m) {
 template <typename Derived>
 bool is_near_full_rank(const Eigen::DenseBase<Derived>& m, double fraction = 0.99) {
   const auto full = static_cast<double>(std::min(m.rows(), m.cols()));
-  return static_cast<double>(numerical_rank(m)) >= fraction * full;
+  const Index rank = detail::certain_rank("is_near_full_rank", m).rank;
+  return static_cast<double>(rank) >= fraction * full;
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

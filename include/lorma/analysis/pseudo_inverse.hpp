@@ -35,11 +35,16 @@ class PseudoInverse {
   Index cols() const { return weight_.cols(); }
   /// Numerical rank of W0.
   Index rank() const { return rank_; }
+  /// W0 / unit(), where unit() is the power of two that makes its largest entry 1 to 2.
+  const Matrix<Real>& weight() const { return weight_; }
+  double unit() const { return unit_; }
   /// Whether every target can be reached by a multiplier from the left (Theorem 1).
   bool has_full_column_rank() const { return rank_ == cols(); }
 
   /// Y W0^+ (m x d) for Y (m x k). Cost 6 m d k.
-  Matrix<Real> times(const Matrix<Real>& Y) const;
+  Matrix<Real> times(const Matrix<Real>& Y) const { return times_of_weight(Y) / unit_; }
+  /// Y weight()^+: of no unit.
+  Matrix<Real> times_of_weight(const Matrix<Real>& Y) const;
 
   /// Y W0^+ W0: the rows of Y projected on the span of those of W0.
   Matrix<Real> project(const Matrix<Real>& Y) const;
@@ -48,7 +53,7 @@ class PseudoInverse {
   void decompose(double tolerance);
   Matrix<Real> once(const Matrix<Real>& Y) const;
 
-  Matrix<Real> weight_;  ///< W0 / unit_
+  Matrix<Real> weight_;
   double unit_ = 1.0;
   Index rank_ = 0;
   std::optional<Matrix<Real>> gram_;  ///< the Cholesky factor of the smaller Gram matrix
@@ -56,11 +61,11 @@ class PseudoInverse {
 };
 
 template <typename Real>
-Matrix<Real> PseudoInverse<Real>::times(const Matrix<Real>& Y) const {
+Matrix<Real> PseudoInverse<Real>::times_of_weight(const Matrix<Real>& Y) const {
   if (rank_ == 0 || Y.rows() == 0) return Matrix<Real>::Zero(Y.rows(), rows());
   Matrix<Real> x = once(Y);
   if (gram_) x += once(Y - x * weight_);
-  return x / unit_;
+  return x;
 }
 
 template <typename Real>
@@ -88,10 +93,8 @@ Matrix<Real> PseudoInverse<Real>::once(const Matrix<Real>& Y) const {
 template <typename Real>
 void PseudoInverse<Real>::decompose(double tolerance) {
   const Index n = std::min(rows(), cols());
-  const double size = n == 0 ? 0.0 : weight_.cwiseAbs().maxCoeff();
-  if (!(size > 0.0)) return;
-  // Squares neither overflow nor vanish. A power of two: nothing is rounded.
-  unit_ = std::exp2(std::floor(std::log2(size)));
+  if (weight_.isZero(0.0)) return;
+  unit_ = detail::unit_of(weight_);
   weight_ /= unit_;
   const Matrix<Real> gram = rows() <= cols() ? Matrix<Real>(weight_ * weight_.transpose())
                                              : Matrix<Real>(weight_.transpose() * weight_);

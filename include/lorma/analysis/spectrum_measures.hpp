@@ -43,22 +43,20 @@ double effective_rank_of(const Vector& sigma) {
 /// sigma_1 / sigma_min; infinity for a zero sigma_min, 1 for an empty matrix. Throws NonFinite.
 template <typename Derived>
 double condition_number(const Eigen::DenseBase<Derived>& m) {
-  return detail::condition_of(
-      detail::singular_values_of(detail::finite_copy("condition_number", m)));
+  return detail::condition_of(detail::spectrum_of("condition_number", m).sigma);
 }
 
 /// Frobenius norm^2 / spectral norm^2, between 1 and the rank; 0 for a zero or empty matrix.
 template <typename Derived>
 double stable_rank(const Eigen::DenseBase<Derived>& m) {
-  return detail::stable_rank_of(detail::singular_values_of(detail::finite_copy("stable_rank", m)));
+  return detail::stable_rank_of(detail::spectrum_of("stable_rank", m).sigma);
 }
 
 /// exp of the entropy of sigma_i / sum sigma (Roy and Vetterli 2007), between 1 and the rank; 0 for
 /// a zero or empty matrix.
 template <typename Derived>
 double effective_rank(const Eigen::DenseBase<Derived>& m) {
-  return detail::effective_rank_of(
-      detail::singular_values_of(detail::finite_copy("effective_rank", m)));
+  return detail::effective_rank_of(detail::spectrum_of("effective_rank", m).sigma);
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

@@ -44,8 +44,9 @@ class TrainingRecorder {
   /// Cost: the spectrum of I(BA), cheap for c I + M, O(n^3) for others.
   template <typename AdapterType, typename Gradients>
   void record(long step, double loss, const AdapterType& adapter, const Gradients& gradients) {
+    const Eigen::VectorXd sigma =
+        detail::multiplier_singular_values("TrainingRecorder::record", adapter);
     record_factors(step, loss, adapter.A(), adapter.B(), gradients);
-    const Eigen::VectorXd sigma = multiplier_singular_values(adapter);
     records_.back().effective_rank = detail::effective_rank_of(sigma);
     records_.back().condition = detail::condition_of(sigma);
   }
@@ -65,10 +66,12 @@ class TrainingRecorder {
   void record_additive(long step, double loss, const Eigen::MatrixBase<DerivedA>& A,
                        const Eigen::MatrixBase<DerivedB>& B, double scale,
                        const Gradients& gradients) {
-    record_factors(step, loss, A, B, gradients);
     const Matrix<double> left = scale * B.template cast<double>();
     const Matrix<double> right = A.template cast<double>();
-    record_change(detail::rank_of_product<typename DerivedA::Scalar>(left, right), left * right);
+    const Index rank = detail::rank_of_product<typename DerivedA::Scalar>(
+        "TrainingRecorder::record_additive", left, right);
+    record_factors(step, loss, A, B, gradients);
+    record_change(rank, left * right);
   }
 
   void write_csv(std::ostream& out) const {
@@ -126,7 +129,7 @@ class TrainingRecorder {
   static double step_from(Matrix<double>& before, const M& now) {
     Matrix<double> current = now.template cast<double>();
     const bool known = before.rows() == current.rows() && before.cols() == current.cols();
-    const double size = known ? (current - before).norm() : TrainingRecord::unknown;
+    const double size = known ? (current - before).stableNorm() : TrainingRecord::unknown;
     before = std::move(current);
     return size;
   }
@@ -136,8 +139,8 @@ class TrainingRecorder {
     TrainingRecord r;
     r.step = step;
     r.loss = loss;
-    r.gradient_A = gradients.dA.template cast<double>().norm();
-    r.gradient_B = gradients.dB.template cast<double>().norm();
+    r.gradient_A = gradients.dA.template cast<double>().stableNorm();
+    r.gradient_B = gradients.dB.template cast<double>().stableNorm();
     r.update_A = step_from(A_, a);
     r.update_B = step_from(B_, b);
     records_.push_back(r);

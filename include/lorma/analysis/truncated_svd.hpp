@@ -115,12 +115,14 @@ template <typename Real>
 TruncatedSvd truncated_svd(const Matrix<Real>& m, double least, const Truncation& wanted) {
   const Index smallest = std::min(m.rows(), m.cols());
   const Index most = wanted.rank == 0 ? smallest : std::min(wanted.rank, smallest);
-  const double size = m.stableNorm();
+  const double unit = unit_of(m);
+  Matrix<Real> scaled = m / unit;
+  const double size = scaled.norm();
   lorma::detail::Svd<Real> svd{Matrix<Real>(m.rows(), 0), {}, Matrix<Real>(m.cols(), 0)};
   TruncatedSvd result;
   Index kept = 0;
   if (smallest > 0 && size > 0.0) {
-    const Matrix<Real> scaled = m / size;  // squares neither overflow nor vanish
+    scaled /= size;
     const double allowed = wanted.allowed() * wanted.allowed();
     constexpr Index spare = 10;
     Index width = (allowed > 0.0 && wanted.rank == 0 ? 16 : most) + spare;
@@ -139,7 +141,7 @@ TruncatedSvd truncated_svd(const Matrix<Real>& m, double least, const Truncation
     const Matrix<Real> left = scaled - svd.U.leftCols(kept) * (svd.sigma.head(kept).asDiagonal() *
                                                                svd.V.leftCols(kept).transpose());
     result.residual = left.norm();
-    svd.sigma *= size;
+    svd.sigma = (svd.sigma * size) * unit;
   }
   result.U = svd.U.leftCols(kept);
   result.V = svd.V.leftCols(kept);
@@ -156,15 +158,15 @@ extern template void split(const Matrix<double>&, const Vector<double>&, const M
 
 }  // namespace detail
 
-/// Singular values that rounding explains (up to max(m, n) eps sigma_1) are cut; a zero matrix
-/// gives rank 0. The same result on every run and platform that rounds alike. Cost of rank r alone:
-/// 20 m n (r + 10) flops; of an energy or a tolerance that asks for r: up to four times that.
-/// Throws ShapeError for a negative rank and its like, NonFinite.
+/// Singular values that rounding explains (up to max(m, n) eps sigma_1, as in numerical_rank) are
+/// cut; a zero matrix gives rank 0. The same result on every run and platform that rounds alike.
+/// Cost of rank r alone: 20 m n (r + 10) flops; of an energy or a tolerance that asks for r: up to
+/// four times that. Throws ShapeError for a negative rank and its like, NonFinite.
 template <typename Derived>
 TruncatedSvd truncated_svd(const Eigen::MatrixBase<Derived>& M, const Truncation& wanted) {
   detail::check_truncation("truncated_svd", wanted);
-  const double least = detail::relative_tolerance<double>(M.rows(), M.cols());
-  return detail::truncated_svd(detail::finite_copy("truncated_svd", M), least, wanted);
+  return detail::truncated_svd(detail::finite_copy("truncated_svd", M), default_tolerance(M),
+                               wanted);
 }
 
 }  // namespace lorma::inline LORMA_ABI::analysis

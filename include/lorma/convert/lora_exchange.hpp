@@ -47,7 +47,7 @@ extern template double product_norm(const Matrix<double>&, const Matrix<double>&
 }  // namespace detail
 
 /// The additive factors of a LoRMA+ adapter, its scale baked into B. Cost 2 d k r. Throws
-/// ShapeError unless W0 (d x k) fits the factors.
+/// ShapeError unless W0 (d x k) fits the factors, NonFinite.
 template <typename Side = Pre, typename Derived>
 AdditiveFactors to_additive(const PlusFactors& f, const Eigen::MatrixBase<Derived>& W0) {
   constexpr bool pre = std::is_same_v<Side, Pre>;
@@ -55,11 +55,14 @@ AdditiveFactors to_additive(const PlusFactors& f, const Eigen::MatrixBase<Derive
   detail::check_shape("to_additive", "W0", W0.rows(), W0.cols(), pre ? n : W0.rows(),
                       pre ? W0.cols() : n);
   const Matrix<double> weight = W0.template cast<double>();
+  PlusFactors made = f;
   if constexpr (pre) {
-    return {f.B, f.A * weight};
+    made.A = f.A * weight;
   } else {
-    return {weight * f.B, f.A};
+    made.B = weight * f.B;
   }
+  detail::check_finite_factors("to_additive", made);
+  return {std::move(made.B), std::move(made.A)};
 }
 template <typename Side = Pre, typename S, typename Derived>
 AdditiveFactors to_additive(const Factors<S>& f, const Eigen::MatrixBase<Derived>& W0) {
@@ -75,25 +78,30 @@ MultiplicativeFactors to_multiplicative(const Eigen::MatrixBase<DB>& B,
                                         const Eigen::MatrixBase<Derived>& W0) {
   detail::check_shape("to_multiplicative", "B (d x r)", B.rows(), B.cols(), W0.rows(), A.rows());
   detail::check_shape("to_multiplicative", "A (r x k)", A.rows(), A.cols(), B.cols(), W0.cols());
-  const Matrix<double> b = B.template cast<double>();
-  const Matrix<double> a = A.template cast<double>();
   MultiplicativeFactors result;
-  Matrix<double> missed;
+  result.B = B.template cast<double>();
+  result.A = A.template cast<double>();
+  detail::check_finite_factors("to_multiplicative", result);
+  // Of size 1 by powers of two: the residual does not depend on it.
+  const double unit_B = analysis::detail::unit_of(result.B);
+  const double unit_A = analysis::detail::unit_of(result.A);
+  const Matrix<double> b = result.B / unit_B;
+  const Matrix<double> a = result.A / unit_A;
   double left = 0.0;
   if constexpr (std::is_same_v<Side, Pre>) {
-    result.A = analysis::PseudoInverse<>("to_multiplicative", W0).times(a);
-    result.B = b;
-    missed = result.A * W0.template cast<double>() - a;
-    left = detail::product_norm(b, missed);
+    const analysis::PseudoInverse<> inverse("to_multiplicative", W0);
+    result.A = inverse.times_of_weight(a);
+    left = detail::product_norm<double>(b, result.A * inverse.weight() - a);
+    result.A *= unit_A / inverse.unit();
   } else {
     // W0^+ b = (b^T (W0^T)^+)^T
-    result.B = analysis::PseudoInverse<>("to_multiplicative", W0.transpose())
-                   .times(b.transpose())
-                   .transpose();
-    result.A = a;
-    missed = W0.template cast<double>() * result.B - b;
-    left = detail::product_norm(missed, a);
+    const analysis::PseudoInverse<> inverse("to_multiplicative", W0.transpose());
+    const Matrix<double> turned = inverse.times_of_weight(b.transpose());
+    const Matrix<double> missed = turned * inverse.weight() - b.transpose();
+    left = detail::product_norm<double>(missed.transpose(), a);
+    result.B = turned.transpose() * (unit_B / inverse.unit());
   }
+  detail::check_finite_factors("to_multiplicative", result);
   const double size = detail::product_norm(b, a);
   result.residual = size == 0.0 ? 0.0 : left / size;
   return result;

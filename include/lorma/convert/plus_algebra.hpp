@@ -18,7 +18,7 @@ namespace lorma::inline LORMA_ABI {
 
 /// P2 P1, of rank r1 + r2. For side Pre the weight becomes P2 (P1 W0): `second` is applied after
 /// `first`; for Post pass them the other way round, W0 P1 P2 = W0 compose(P1, P2). Cost 4 n r1 r2.
-/// Throws ShapeError unless both have one n.
+/// Throws ShapeError unless both have one n, NonFinite.
 inline PlusFactors compose(const PlusFactors& second, const PlusFactors& first) {
   const Index n = first.B.rows();
   detail::check_shape("compose", "B of the second adapter", second.B.rows(), second.B.cols(), n,
@@ -30,6 +30,7 @@ inline PlusFactors compose(const PlusFactors& second, const PlusFactors& first) 
   result.A.topRows(r1) = first.A;
   const Matrix<double> inner = second.A * first.B;
   result.A.bottomRows(r2) = second.A + inner * first.A;
+  detail::check_finite_factors("compose", result);
   return result;
 }
 
@@ -55,9 +56,7 @@ ChangeOfRank with_rank(const PlusFactors& f, Index rank) {
   }
   const Index n = f.B.rows();
   const Index m = std::min(n, f.B.cols());
-  if (!f.B.allFinite() || !f.A.allFinite()) {
-    throw NonFinite("lorma::with_rank: expected finite factors, got NaN or infinity");
-  }
+  detail::check_finite_factors("with_rank", f);
   ChangeOfRank result;
   result.factors.B = Matrix<Real>::Zero(n, rank);
   result.factors.A = Matrix<Real>::Zero(rank, n);

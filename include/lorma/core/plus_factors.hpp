@@ -25,6 +25,13 @@ Matrix<double> in_double(const MatrixView<const S>& view) {
   return m;
 }
 
+/// Throws NonFinite.
+inline void check_finite_factors(std::string_view function, const PlusFactors& f) {
+  if (f.B.allFinite() && f.A.allFinite()) return;
+  throw NonFinite("lorma::" + std::string(function) +
+                  ": expected finite factors, got NaN or infinity");
+}
+
 }  // namespace detail
 
 /// The factors of an adapter with its scale in B. Throws ShapeError.

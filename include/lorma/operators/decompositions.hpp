@@ -15,6 +15,7 @@
 #include <cmath>
 #include <optional>
 
+#include "lorma/core/error.hpp"
 #include "lorma/core/types.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -92,11 +93,22 @@ Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
   return triangle(L) * triangle<Real>(R.transpose()).transpose();
 }
 
+/// Eigen's decomposition of a finite M whose largest entries are near 1. Numbers that no rounding
+/// sees are left out: Eigen 3.4 would follow them beyond its arrays. Throws BackendError.
+template <typename Real>
+Eigen::BDCSVD<Matrix<Real>> divided_svd(const Matrix<Real>& M, unsigned wanted) {
+  constexpr double unseen = 0x1p-800;
+  const auto seen = [](Real x) { return std::abs(x) < unseen ? Real(0) : x; };
+  Eigen::BDCSVD<Matrix<Real>> svd(M.unaryExpr(seen), wanted);
+  if (svd.info() == Eigen::Success) return svd;
+  throw BackendError("lorma: the singular value decomposition did not converge");
+}
+
 /// U is m x p and V n x p, p = min(m, n).
 template <typename Real>
 Svd<Real> thin_svd(const Matrix<Real>& M) {
   if (M.size() == 0) return {Matrix<Real>(M.rows(), 0), Vector<Real>(0), Matrix<Real>(M.cols(), 0)};
-  const Eigen::BDCSVD<Matrix<Real>> svd(M, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  const auto svd = divided_svd(M, Eigen::ComputeThinU | Eigen::ComputeThinV);
   return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
 }
 
