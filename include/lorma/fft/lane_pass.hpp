@@ -16,39 +16,23 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-#if defined(__has_builtin) && !defined(LORMA_NO_GNU_VECTORS)
-#if __has_builtin(__builtin_shufflevector)
-#define LORMA_SHUFFLE __builtin_shufflevector
-#endif
-#endif
-
 #ifdef LORMA_SHUFFLE
-
-/// a0 b0 a1 b1 ... from the first halves of two registers, or from the second halves.
-template <bool Second, typename V, int... I>
-LORMA_INLINE V interleaved(const V& a, const V& b, std::integer_sequence<int, I...>) {
-  constexpr int W = int(sizeof...(I));
-  return LORMA_SHUFFLE(a, b, (Second ? W / 2 : 0) + I / 2 + (I % 2) * W...);
-}
 
 /// Transposes W registers: log2 W times, rows i and i + W / 2 interleaved become rows 2 i, 2 i + 1.
 template <typename S, int W = lane_count<S>, int Stage = W / 2>
 LORMA_INLINE void transpose(Lanes<S>* x) {
   if constexpr (Stage > 0) {
-    constexpr std::make_integer_sequence<int, W> lanes{};
     Lanes<S> y[W];
     LORMA_UNROLL
     for (int i = 0; i < W / 2; ++i) {
-      y[2 * i] = interleaved<false>(x[i], x[i + W / 2], lanes);
-      y[2 * i + 1] = interleaved<true>(x[i], x[i + W / 2], lanes);
+      y[2 * i] = picked<S, zipped_lane<S>>(x[i], x[i + W / 2]);
+      y[2 * i + 1] = picked<S, [](int l) { return zipped_lane<S>(W + l); }>(x[i], x[i + W / 2]);
     }
     transpose<S, W, Stage / 2>(y);
     LORMA_UNROLL
     for (int i = 0; i < W; ++i) x[i] = y[i];
   }
 }
-
-#undef LORMA_SHUFFLE
 
 #else
 
@@ -93,6 +77,37 @@ void join_lanes(const FftPlan<S>& plan, const ComplexLanes<S>* Z, const Store& s
     Butterfly<int(W)>::template apply<S>(x);
     LORMA_UNROLL
     for (Index m = 0; m < W; ++m) store(k + m, x[m]);
+  }
+}
+
+/// From the spectrum of z to that of conj(z): conj(X(N - k)), in the order of the spectrum; not zero
+/// where f >= L. `scratch`: 2 (spectrum_size() + 2 W) numbers.
+template <typename S>
+void mirror(const FftPlan<S>& plan, const ComplexLanes<S>* from, ComplexLanes<S>* to,
+            ComplexLanes<S>* scratch) {
+  constexpr Index W = lane_count<S>;
+  const Index L = plan.lane_length();
+  const Index row = plan.spectrum_size() + 2 * W;
+  S* const re = reinterpret_cast<S*>(scratch) + W;
+  S* const im = re + row;
+  for (Index m = 0; m < W; ++m) {
+    // N - (f + L m) is (L - f) + L (W - 1 - m), or L (W - m) where f = 0.
+    for (Index f = 0; f < L; f += W) {
+      const ComplexLanes<S>& x = from[f + W - 1 - m];
+      store_lanes<S>(re + f, x.re);
+      store_lanes<S>(im + f, x.im);
+    }
+    const ComplexLanes<S>& x = from[(W - m) % W];
+    store_lanes<S>(re + L, x.re);
+    store_lanes<S>(im + L, x.im);
+    for (Index f = 0; f < L; f += W) {
+      const Index at = L - f - (W - 1);
+      const auto reversed = [at](const S* part) {
+        const Lanes<S> v = load_lanes<S>(part + at);
+        return picked<S, [](int l) { return int(W) - 1 - l; }>(v, v);
+      };
+      to[f + m] = {reversed(re), -reversed(im)};
+    }
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include <Eigen/Core>
 #include <cstring>
+#include <utility>
 
 #include "lorma/core/types.hpp"
 
@@ -74,6 +75,37 @@ Lanes<S> load_lanes(const S* from) {
 template <typename S>
 void store_lanes(S* to, const Lanes<S>& v) {
   std::memcpy(to, static_cast<const void*>(&v), sizeof v);
+}
+
+#if defined(__has_builtin) && !defined(LORMA_NO_GNU_VECTORS)
+#if __has_builtin(__builtin_shufflevector)
+#define LORMA_SHUFFLE __builtin_shufflevector
+#endif
+#endif
+
+/// Lane i is lane At(i) of a and b one after the other.
+template <typename S, auto At>
+LORMA_INLINE Lanes<S> picked(const Lanes<S>& a, const Lanes<S>& b) {
+  constexpr int W = lane_count<S>;
+#ifdef LORMA_SHUFFLE
+  if constexpr (W > 1) {
+    return [&]<int... I>(std::integer_sequence<int, I...>) {
+      return LORMA_SHUFFLE(a, b, At(I)...);
+    }
+    (std::make_integer_sequence<int, W>());
+  }
+#endif
+  S from[2 * W];
+  S to[W];
+  store_lanes<S>(from, a);
+  store_lanes<S>(from + W, b);
+  for (int i = 0; i < W; ++i) to[i] = from[At(i)];
+  return load_lanes<S>(to);
+}
+/// Place i of a0 b0 a1 b1 ..., counted as `picked` counts.
+template <typename S>
+constexpr int zipped_lane(int i) {
+  return i / 2 + i % 2 * lane_count<S>;
 }
 
 /// One complex number in each lane.

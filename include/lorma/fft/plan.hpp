@@ -20,12 +20,12 @@ constexpr bool is_smooth(Index n) {
   return n == 1;
 }
 
-/// Length of the transforms that carry a circular correlation of length n: n itself when it is
-/// smooth and fills the lanes, else the next such length that holds 2n - 1, where the signal is
-/// laid out periodically.
+/// Length of the real signals that carry a circular correlation of length n, a multiple of 2 W: n
+/// itself when it is smooth and fills the lanes, else the next such length that holds 2n - 1, where
+/// the signal is laid out periodically. Their transforms are complex and half as long.
 template <typename S>
-Index transform_length(Index n) {
-  constexpr Index W = lane_count<S>;
+Index signal_length(Index n) {
+  constexpr Index W = 2 * lane_count<S>;
   if (n % W == 0 && is_smooth(n)) return n;
   Index length = (2 * n - 1 + W - 1) / W * W;
   while (!is_smooth(length)) length += W;
@@ -80,7 +80,7 @@ class FftPlan {
   /// Elements of a spectrum: L rounded up to a multiple of W.
   Index spectrum_size() const { return (lane_length() + W - 1) / W * W; }
   /// Elements of scratch that a transform needs.
-  Index scratch_size() const { return 2 * spectrum_size(); }
+  Index scratch_size() const { return 2 * spectrum_size() + 2; }
 
   const std::vector<Pass>& passes() const { return passes_; }
   ComplexLanes<S> lane_twiddle(Index k) const {

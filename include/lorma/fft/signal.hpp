@@ -2,10 +2,9 @@
 #ifndef LORMA_FFT_SIGNAL_HPP
 #define LORMA_FFT_SIGNAL_HPP
 
-/// Two real columns as one complex signal, where they lie.
-///
-/// The products of docs/mathematics.md are real-linear, so both columns come out apart at the end
-/// without unpacking, and odd lengths are no exception.
+/// One real column as a complex signal of half its length: its even entries are the real parts, its
+/// odd ones the imaginary parts. So every column is transformed by itself, and no rounding, infinity
+/// or NaN passes from one to another (docs/mathematics.md, section 4).
 
 #include <algorithm>
 
@@ -42,44 +41,74 @@ struct Elements {
   void store(Index i, const ComplexLanes<S>& value) const { x[i] = value; }
 };
 
-/// Reads b . x, for N real weights b, or x where b is null: one type for both, so that a compiler
-/// has the passes that read it once.
+/// Reads b . x, for real columns b and x, or x where b is null: one type for both, so that a
+/// compiler has the passes that read it once.
 template <typename S>
 struct Weighted {
   Signal<const S> x;
-  const S* b = nullptr;
+  Signal<const S> b;
 
-  Weighted(Signal<const S> signal, const S* weights = nullptr) : x(signal), b(weights) {}  // NOLINT
+  Weighted(Signal<const S> signal, Signal<const S> weights = {})  // NOLINT
+      : x(signal), b(weights) {}
+  Weighted(Signal<S> signal) : x(signal) {}  // NOLINT(google-explicit-constructor)
   ComplexLanes<S> load(Index i) const {
-    return b != nullptr ? scaled(x.load(i), load_lanes<S>(b + x.W * i)) : x.load(i);
+    const ComplexLanes<S> value = x.load(i);
+    if (b.re == nullptr) return value;
+    const ComplexLanes<S> weight = b.load(i);
+    return {value.re * weight.re, value.im * weight.im};
   }
 };
 
-/// Takes u as h += b . u.
+/// Takes u as h += b . u, all real columns.
 template <typename S>
 struct AddWeighted {
   Signal<S> h;
-  const S* b;
+  Signal<const S> b;
 
-  AddWeighted swapped() const { return {h.swapped(), b}; }
+  AddWeighted swapped() const { return {h.swapped(), b.swapped()}; }
   void store(Index i, const ComplexLanes<S>& u) const {
-    h.store(i, h.load(i) + scaled(u, load_lanes<S>(b + h.W * i)));
+    const ComplexLanes<S> sum = h.load(i);
+    const ComplexLanes<S> weight = b.load(i);
+    h.store(i, {sum.re + weight.re * u.re, sum.im + weight.im * u.im});
   }
 };
 
-/// Takes u as sum += Re(conj(g) . u): what two columns of g and of u have in common.
+/// Takes u as sum += g . u, all real columns.
 template <typename S>
 struct AddProduct {
-  S* sum;
+  Signal<S> sum;
   Signal<const S> g;
 
-  AddProduct swapped() const { return {sum, {g.im, g.re}}; }
+  AddProduct swapped() const { return {sum.swapped(), g.swapped()}; }
   void store(Index i, const ComplexLanes<S>& u) const {
     const ComplexLanes<S> x = g.load(i);
-    S* const to = sum + g.W * i;
-    store_lanes<S>(to, load_lanes<S>(to) + (x.re * u.re + x.im * u.im));
+    const ComplexLanes<S> old = sum.load(i);
+    sum.store(i, {old.re + x.re * u.re, old.im + x.im * u.im});
   }
 };
+
+/// The even and the odd ones of N numbers times `scale`, N a multiple of 2 W.
+template <typename S>
+void unzip(const S* from, Index N, S scale, const Signal<S>& to) {
+  constexpr Index W = lane_count<S>;
+  for (Index i = 0; i < N / (2 * W); ++i) {
+    const Lanes<S> a = load_lanes<S>(from + 2 * W * i) * scale;
+    const Lanes<S> b = load_lanes<S>(from + 2 * W * i + W) * scale;
+    to.store(i, {picked<S, [](int l) { return 2 * l; }>(a, b),
+                 picked<S, [](int l) { return 2 * l + 1; }>(a, b)});
+  }
+}
+
+/// The way back.
+template <typename S>
+void zip(const Signal<const S>& from, Index N, S* to) {
+  constexpr Index W = lane_count<S>;
+  for (Index i = 0; i < N / (2 * W); ++i) {
+    const ComplexLanes<S> x = from.load(i);
+    store_lanes<S>(to + 2 * W * i, picked<S, zipped_lane<S>>(x.re, x.im));
+    store_lanes<S>(to + 2 * W * i + W, picked<S, [](int l) { return zipped_lane<S>(int(W) + l); }>(x.re, x.im));
+  }
+}
 
 /// n numbers continued to N: as a period (as far as a correlation of length n reads them), or zero.
 template <typename S>

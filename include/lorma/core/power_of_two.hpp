@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_CORE_POWER_OF_TWO_HPP
+#define LORMA_CORE_POWER_OF_TWO_HPP
+
+/// Scaling by powers of two, which rounds nothing: numbers of any size are worked on near 1.
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "lorma/core/types.hpp"
+
+namespace lorma::inline LORMA_ABI::detail {
+
+/// 2^e and 2^-e are normal numbers for all |e| up to this.
+template <typename S>
+inline constexpr int largest_power = 1 - std::numeric_limits<S>::min_exponent;
+
+/// e with 2^e <= |x| < 2^(e + 1), the nearest that is possible where x is 0, denormal or not finite.
+template <typename S>
+int exponent_of(S x) {
+  return std::clamp(std::ilogb(x), -largest_power<S>, largest_power<S>);
+}
+
+/// That of the largest of n numbers.
+template <typename S>
+int largest_exponent(const S* x, Index n) {
+  using Numbers = Eigen::Map<const Eigen::Array<S, Eigen::Dynamic, 1>>;
+  return exponent_of(n > 0 ? Numbers(x, n).abs().maxCoeff() : S(0));
+}
+
+/// 2^e for any e: 0 or infinity where that is no number.
+template <typename S>
+S power_of_two(int e) {
+  return std::ldexp(S(1), e);
+}
+
+}  // namespace lorma::inline LORMA_ABI::detail
+
+#endif
