@@ -4,9 +4,11 @@
 
 /// The unit of the transforms: W complex numbers side by side in two SIMD registers.
 ///
-/// A signal x of length N lies as N / W such lanes, element i of lane j being x(W i + j): memory
-/// order. Each lane then holds every W-th sample, a butterfly over lanes is the textbook's formula
-/// on whole registers, and only the last pass (fft/lane_pass.hpp) crosses lanes.
+/// Two columns share a register, V = W / 2 numbers each, and nothing but the register: no operation
+/// crosses from one half to the other. A signal z of length N lies as N / V such elements, element i
+/// holding z(V i), ..., z(V i + V - 1) of the one and of the other. Each lane then holds every V-th
+/// sample, a butterfly over elements is the textbook's formula on whole registers, and only the last
+/// pass (fft/lane_pass.hpp) crosses lanes.
 
 #include <Eigen/Core>
 #include <cstring>
@@ -20,6 +22,13 @@ namespace lorma::inline LORMA_ABI::detail {
 template <typename S>
 inline constexpr int lane_count =
     Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
+
+/// Columns in a register: 1 where it holds one number.
+template <typename S>
+inline constexpr int lane_columns = lane_count<S> > 1 ? 2 : 1;
+/// V: numbers of each column in a register.
+template <typename S>
+inline constexpr int lane_samples = lane_count<S> / lane_columns<S>;
 
 #ifndef LORMA_NO_GNU_VECTORS
 template <typename S, int Width>
@@ -102,12 +111,6 @@ LORMA_INLINE Lanes<S> picked(const Lanes<S>& a, const Lanes<S>& b) {
   for (int i = 0; i < W; ++i) to[i] = from[At(i)];
   return load_lanes<S>(to);
 }
-/// Place i of a0 b0 a1 b1 ..., counted as `picked` counts.
-template <typename S>
-constexpr int zipped_lane(int i) {
-  return i / 2 + i % 2 * lane_count<S>;
-}
-
 /// One complex number in each lane.
 template <typename S>
 struct ComplexLanes {

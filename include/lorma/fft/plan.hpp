@@ -20,24 +20,25 @@ constexpr bool is_smooth(Index n) {
   return n == 1;
 }
 
-/// Length of the real signals that carry a circular correlation of length n, a multiple of 2 W: n
+/// Length of the real signals that carry a circular correlation of length n, a multiple of 2 V: n
 /// itself when it is smooth and fills the lanes, else the next such length that holds 2n - 1, where
 /// the signal is laid out periodically. Their transforms are complex and half as long.
 template <typename S>
 Index signal_length(Index n) {
-  constexpr Index W = 2 * lane_count<S>;
-  if (n % W == 0 && is_smooth(n)) return n;
-  Index length = (2 * n - 1 + W - 1) / W * W;
-  while (!is_smooth(length)) length += W;
+  constexpr Index step = 2 * lane_samples<S>;
+  if (n % step == 0 && is_smooth(n)) return n;
+  Index length = (2 * n - 1 + step - 1) / step * step;
+  while (!is_smooth(length)) length += step;
   return length;
 }
 
-/// Plan for a smooth length N = W L: Stockham passes of radix 8, 4, 2, 3, 5, 7 for the L of each
-/// lane, then one of radix W across lanes.
+/// Plan for a smooth length N = V L: Stockham passes of radix 8, 4, 2, 3, 5, 7 for the L of each
+/// lane, then one of radix V across lanes.
 template <typename S>
 class FftPlan {
  public:
   static constexpr Index W = lane_count<S>;
+  static constexpr Index V = lane_samples<S>;
 
   struct Pass {
     int radix;
@@ -46,7 +47,7 @@ class FftPlan {
     std::vector<ComplexScalar<S>> twiddles;  ///< (radix - 1) for each of m, forward
   };
 
-  /// `length` is smooth and a multiple of W.
+  /// `length` is smooth and a multiple of V.
   explicit FftPlan(Index length) : length_(length) {
     Index remaining = lane_length();
     Index stride = 1;
@@ -59,14 +60,14 @@ class FftPlan {
       remaining /= radix;
       stride *= radix;
     }
-    // Lane l of block g, row j: w_N^(j f), f = W g + l; zero beyond L.
+    // Lane l of block g, row j: w_N^(j f), f = V g + l mod V; zero beyond L.
     lane_twiddles_.resize(static_cast<std::size_t>(2 * spectrum_size() * W));
     for (Index k = 0; k < spectrum_size(); ++k) {
       S* to = lane_twiddles_.data() + 2 * W * k;
       for (Index l = 0; l < W; ++l) {
-        const Index f = k / W * W + l;
+        const Index f = k / V * V + l % V;
         if (f >= lane_length()) continue;
-        const ComplexScalar<S> w = root(f * (k % W), length_);
+        const ComplexScalar<S> w = root(f * (k % V), length_);
         to[l] = w.re;
         to[W + l] = w.im;
       }
@@ -75,12 +76,12 @@ class FftPlan {
 
   /// N
   Index length() const { return length_; }
-  /// L = N / W: elements of a signal.
-  Index lane_length() const { return length_ / W; }
-  /// Elements of a spectrum: L rounded up to a multiple of W.
-  Index spectrum_size() const { return (lane_length() + W - 1) / W * W; }
+  /// L = N / V: elements of a signal.
+  Index lane_length() const { return length_ / V; }
+  /// Elements of a spectrum: L rounded up to a multiple of V.
+  Index spectrum_size() const { return (lane_length() + V - 1) / V * V; }
   /// Elements of scratch that a transform needs.
-  Index scratch_size() const { return 2 * spectrum_size() + 2; }
+  Index scratch_size() const { return 2 * spectrum_size(); }
 
   const std::vector<Pass>& passes() const { return passes_; }
   ComplexLanes<S> lane_twiddle(Index k) const {

@@ -2,18 +2,19 @@
 #ifndef LORMA_FFT_SIGNAL_HPP
 #define LORMA_FFT_SIGNAL_HPP
 
-/// One real column as a complex signal of half its length: its even entries are the real parts, its
-/// odd ones the imaginary parts. So every column is transformed by itself, and no rounding, infinity
-/// or NaN passes from one to another (docs/mathematics.md, section 4).
+/// A real column as a complex signal of half its length: its even entries are the real parts, its
+/// odd ones the imaginary parts. Two columns lie side by side in each element (fft/lanes.hpp) and
+/// never meet: no rounding, infinity or NaN passes from one to the other.
 
 #include <algorithm>
+#include <array>
 
 #include "lorma/core/view.hpp"
 #include "lorma/fft/lanes.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Real and imaginary part, each N numbers in a row.
+/// Real and imaginary parts, in elements of W numbers.
 template <typename S>
 struct Signal {
   using Number = std::remove_const_t<S>;
@@ -87,26 +88,38 @@ struct AddProduct {
   }
 };
 
-/// The even and the odd ones of N numbers times `scale`, N a multiple of 2 W.
+/// Two columns of N numbers, each times a scale, as signals; N is a multiple of 2 V. Where elements
+/// have room for one column only, the second is not looked at.
 template <typename S>
-void unzip(const S* from, Index N, S scale, const Signal<S>& to) {
-  constexpr Index W = lane_count<S>;
-  for (Index i = 0; i < N / (2 * W); ++i) {
-    const Lanes<S> a = load_lanes<S>(from + 2 * W * i) * scale;
-    const Lanes<S> b = load_lanes<S>(from + 2 * W * i + W) * scale;
+void unzip(const std::array<const S*, 2>& from, const std::array<S, 2>& scale, Index N,
+           const Signal<S>& to) {
+  constexpr Index step = 2 * lane_samples<S>;
+  const S* const x = from[0];
+  const S* const y = lane_columns<S> == 2 ? from[1] : x + 1;
+  for (Index i = 0; i < N / step; ++i) {
+    const Lanes<S> a = load_lanes<S>(x + step * i) * scale[0];
+    const Lanes<S> b = load_lanes<S>(y + step * i) * scale[lane_columns<S> - 1];
     to.store(i, {picked<S, [](int l) { return 2 * l; }>(a, b),
                  picked<S, [](int l) { return 2 * l + 1; }>(a, b)});
   }
 }
 
+/// Place First + l of a0 b0 a1 b1 ... in a and b one after the other.
+template <typename S, int First>
+constexpr int zipped_lane(int l) {
+  return (First + l) / 2 + (First + l) % 2 * lane_count<S>;
+}
+
 /// The way back.
 template <typename S>
-void zip(const Signal<const S>& from, Index N, S* to) {
-  constexpr Index W = lane_count<S>;
-  for (Index i = 0; i < N / (2 * W); ++i) {
-    const ComplexLanes<S> x = from.load(i);
-    store_lanes<S>(to + 2 * W * i, picked<S, zipped_lane<S>>(x.re, x.im));
-    store_lanes<S>(to + 2 * W * i + W, picked<S, [](int l) { return zipped_lane<S>(int(W) + l); }>(x.re, x.im));
+void zip(const Signal<const S>& from, Index N, const std::array<S*, 2>& to) {
+  constexpr Index step = 2 * lane_samples<S>;
+  S* const x = to[0];
+  S* const y = lane_columns<S> == 2 ? to[1] : x + 1;
+  for (Index i = 0; i < N / step; ++i) {
+    const ComplexLanes<S> z = from.load(i);
+    store_lanes<S>(x + step * i, picked<S, zipped_lane<S, 0>>(z.re, z.im));
+    store_lanes<S>(y + step * i, picked<S, zipped_lane<S, lane_count<S>>>(z.re, z.im));
   }
 }
 

@@ -47,7 +47,7 @@ class Operator<Spectral, Inflation, Backend, S> {
  public:
   using Workspace = typename Backend::Workspace;
 
-  /// Takes two spectra of each row of A and a copy of B: 3 r N numbers.
+  /// Takes two spectra of each row of A and a copy of B, twice side by side: 6 r N numbers.
   Operator(Workspace& workspace, const Factors<S>& f)
       : n_(f.dim()),
         r_(f.rank()),
@@ -55,42 +55,42 @@ class Operator<Spectral, Inflation, Backend, S> {
         plan_(detail::shared_plan<Plan>(N_ / 2)),
         size_(plan_->spectrum_size()),
         spectra_A_(workspace.template take_array<C>(2 * r_ * size_)),
-        B_(workspace.template take_array<S>(r_ * N_)),
-        scale_exponent_(detail::exponent_of(f.scale)),
-        A_exponent_(largest_exponent(f.A)),
-        B_exponent_(largest_exponent(f.B)),
-        scale_(f.scale * detail::power_of_two<S>(-scale_exponent_) / static_cast<S>(N_ / 2)) {
+        B_(workspace.template take_array<S>(r_ * signal_size())),
+        zeros_(workspace.template take_array<S>(N_)),
+        exponent_(detail::exponent_of(f.scale)),
+        exponent_A_(largest_exponent(f.A)),
+        exponent_B_(largest_exponent(f.B)),
+        scale_(f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_ / 2)) {
     const auto frame = workspace.frame();
     S* const column = workspace.template take_array<S>(N_);
-    const Signal<S> x = signal_at(workspace.template take_array<S>(N_));
-    const Signal<S> y = signal_at(workspace.template take_array<S>(N_));
+    S* const direct = workspace.template take_array<S>(N_);
+    S* const crossed = workspace.template take_array<S>(N_);
+    const Signal<S> x = signal_at(workspace.template take_array<S>(signal_size()));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
-    std::fill_n(column, N_, S(0));
+    for (S* const zero : {zeros_, column, crossed}) std::fill_n(zero, N_, S(0));
     const MatrixView<S> place(column, n_, 1, n_);
-    const S scale_B = detail::power_of_two<S>(-B_exponent_);
-    const S scale_A = detail::power_of_two<S>(-A_exponent_);
     for (Index q = 0; q < r_; ++q) {
       Backend::copy(workspace, f.B.col_range(q, 1), place);
-      detail::unzip(column, N_, scale_B, signal_at(B_ + q * N_));
+      detail::unzip<S>({column, column}, both(-exponent_B_), N_, signal_at(weights(q)));
     }
-    // With a = e + T o, T the turn by one: the signals e + i (o - T^2 o) / 2 and -i (o + T^2 o) / 2.
-    std::fill_n(y.re, N_ / 2, S(0));
     for (Index q = 0; q < r_; ++q) {
       Backend::copy(workspace, f.A.row_range(q, 1).transposed(), place);
-      detail::unzip(column, N_, scale_A, x);
-      S last = x.im[N_ / 2 - 1];
-      for (Index i = 0; i < N_ / 2; ++i) {
-        const S odd = x.im[i];
-        x.im[i] = S(0.5) * (odd - last);
-        y.im[i] = S(-0.5) * (odd + last);
+      const S scale = detail::power_of_two<S>(-exponent_A_);
+      S last = scale * column[N_ - 1];
+      for (Index i = 0; i < N_; i += 2) {
+        const S odd = scale * column[i + 1];
+        direct[i] = scale * column[i];
+        direct[i + 1] = S(0.5) * (odd - last);
+        crossed[i + 1] = S(-0.5) * (odd + last);
         last = odd;
       }
-      for (const auto& [signal, to] : {std::pair(x, direct(q)), std::pair(y, crossed(q))}) {
+      const auto keep = [&](S* from, C* to) {
+        detail::unzip<S>({from, from}, {scale_, scale_}, N_, x);
         detail::to_spectrum(
-            *plan_, signal,
-            [to = to, scale = scale_](Index k, const C& v) { to[k] = detail::scaled(v, scale); },
-            scratch);
-      }
+            *plan_, x, [to](Index k, const C& v) { to[k] = v; }, scratch);
+      };
+      keep(direct, direct_A(q));
+      keep(crossed, crossed_A(q));
     }
   }
 
@@ -123,16 +123,13 @@ class Operator<Spectral, Inflation, Backend, S> {
     panels(G.cols, {G.order, out.order}).run(workspace, [&](Index j, Index count, Scratch scratch) {
       const auto in = scratch.input(G.col_range(j, count));
       const auto result = scratch.output(out.col_range(j, count));
-      for (Index c = 0; c < count; ++c) {
-        const S* g = in.data + c * in.ld;
-        const int exponent = detail::largest_exponent(g, n_);
-        read(g, false, -exponent, scratch.column, scratch.first);
+      for (Index c = 0; c < count; c += pair) {
+        const Exponents exponents = exponents_of(in, c);
+        read(in, c, false, powers(exponents, -1), scratch);
         for (Index q = 0; q < r_; ++q) {
-          transform_weighted(q, scratch.first, scratch.scratch,
-                             AddConvolution{q == 0, direct(q), crossed(q), scratch.sum,
-                                            scratch.sum_mirrored});
+          transform_weighted(q, scratch.first, scratch.scratch, add_convolution(q, scratch));
         }
-        write_adjoint(exponent, result.data + c * result.ld, scratch);
+        write_adjoint(exponents, result, c, scratch);
       }
       scratch.write(result, out.col_range(j, count));
     });
@@ -156,7 +153,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const Index tasks =
         std::clamp<Index>(workspace.executor().threads(), 1, std::max<Index>(1, groups));
     all.take(workspace, tasks);
-    const Index numbers = r_ * (4 * W * size_ + N_);
+    const Index numbers = r_ * (4 * W * size_ + signal_size());
     // Sums stand for 2^exponent of themselves.
     S* total = workspace.template take_array<S>(numbers);
     S* partial = workspace.template take_array<S>(groups > 1 ? tasks * numbers : 0);
@@ -191,19 +188,15 @@ class Operator<Spectral, Inflation, Backend, S> {
   void apply_panel(const MatrixView<const S>& Y, const MatrixView<S>& out, Scratch scratch) const {
     const auto in = scratch.input(Y);
     const auto result = scratch.output(out);
-    for (Index c = 0; c < Y.cols; ++c) {
-      const S* y = in.data + c * in.ld;
-      const int exponent = detail::largest_exponent(y, n_);
-      read(y, true, -exponent, scratch.column, scratch.first);
+    for (Index c = 0; c < Y.cols; c += pair) {
+      const Exponents exponents = exponents_of(in, c);
+      read(in, c, true, powers(exponents, -1), scratch);
       transform(scratch);
-      std::fill_n(scratch.second.re, N_, S(0));
+      std::fill_n(scratch.second.re, signal_size(), S(0));
       for (Index q = 0; q < r_; ++q) {
-        correlate(q, scratch, detail::AddWeighted<S>{scratch.second, signal_at(B_ + q * N_)});
+        correlate(q, scratch, detail::AddWeighted<S>{scratch.second, signal_at(weights(q))});
       }
-      S* const to = result.data + c * result.ld;
-      S* const joined = N_ == n_ ? to : scratch.column;
-      detail::zip<S>(scratch.second, N_, joined);
-      finish(joined, n_, exponent + A_exponent_ + B_exponent_ + scale_exponent_, to);
+      write(scratch.second, exponents, result, c, scratch, [](const S*) {});
     }
     scratch.write(result, out);
   }
@@ -213,20 +206,19 @@ class Operator<Spectral, Inflation, Backend, S> {
   }
 
  private:
+  static constexpr Index pair = detail::lane_columns<S>;
+  using Exponents = std::array<int, 2>;
+
   /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
-  struct AddConvolution {
-    bool first;
-    const C* direct;
-    const C* crossed;
-    C* sum;
-    C* sum_mirrored;
-    void operator()(Index k, const C& x) const {
+  auto add_convolution(Index q, const Scratch& scratch) const {
+    return [first = q == 0, direct = direct_A(q), crossed = crossed_A(q), sum = scratch.sum,
+            sum_mirrored = scratch.sum_mirrored](Index k, const C& x) {
       const C a = detail::multiply(x, direct[k]);
       const C b = detail::multiply(x, crossed[k]);
       sum[k] = first ? a : sum[k] + a;
       sum_mirrored[k] = first ? b : sum_mirrored[k] + b;
-    }
-  };
+    };
+  }
 
   /// The gradients of one panel: dY written, dA in the spectrum and dB added to `sums`, both divided
   /// by 2^e; returns e.
@@ -243,35 +235,54 @@ class Operator<Spectral, Inflation, Backend, S> {
       common = std::max(common, detail::largest_exponent(in_G.data + c * in_G.ld, n_) +
                                     detail::largest_exponent(in_Y.data + c * in_Y.ld, n_));
     }
-    for (Index c = 0; c < Y.cols; ++c) {
-      const S* g = in_G.data + c * in_G.ld;
-      const int exponent = detail::largest_exponent(g, n_);
-      read(in_Y.data + c * in_Y.ld, true, exponent - common, scratch.column, scratch.first);
+    for (Index c = 0; c < Y.cols; c += pair) {
+      const Exponents exponents = exponents_of(in_G, c);
+      read(in_Y, c, true,
+           {detail::power_of_two<S>(exponents[0] - common),
+            detail::power_of_two<S>(exponents[1] - common)},
+           scratch);
       transform(scratch);
-      read(g, false, -exponent, scratch.column, scratch.first);
+      read(in_G, c, false, powers(exponents, -1), scratch);
       for (Index q = 0; q < r_; ++q) {
         C* const to_direct = sums_A + 2 * q * size_;
         transform_weighted(
             q, scratch.first, scratch.scratch,
-            [convolution = AddConvolution{q == 0, direct(q), crossed(q), scratch.sum,
-                                          scratch.sum_mirrored},
-             to_direct, to_crossed = to_direct + size_, y = scratch.spectrum,
-             mirrored = scratch.mirrored](Index k, const C& x) {
-              convolution(k, x);
+            [add = add_convolution(q, scratch), to_direct, to_crossed = to_direct + size_,
+             y = scratch.spectrum, mirrored = scratch.mirrored](Index k, const C& x) {
+              add(k, x);
               to_direct[k] = to_direct[k] + detail::multiply_conjugate(y[k], x);
               to_crossed[k] = to_crossed[k] + detail::multiply_conjugate(mirrored[k], x);
             });
-        correlate(q, scratch, detail::AddProduct<S>{signal_at(sums_B + q * N_), scratch.first});
+        correlate(q, scratch,
+                  detail::AddProduct<S>{signal_at(sums_B + q * signal_size()), scratch.first});
       }
-      if (wants_input) write_adjoint(exponent, result.data + c * result.ld, scratch);
+      if (wants_input) write_adjoint(exponents, result, c, scratch);
     }
     if (wants_input) scratch.write(result, dY);
     return common;
   }
 
-  Signal<S> signal_at(S* x) const { return {x, x + N_ / 2}; }
-  C* direct(Index q) const { return spectra_A_ + 2 * q * size_; }
-  C* crossed(Index q) const { return direct(q) + size_; }
+  Index signal_size() const { return pair * N_; }
+  Signal<S> signal_at(S* x) const { return {x, x + signal_size() / 2}; }
+  S* weights(Index q) const { return B_ + q * signal_size(); }
+  C* direct_A(Index q) const { return spectra_A_ + 2 * q * size_; }
+  C* crossed_A(Index q) const { return direct_A(q) + size_; }
+
+  static std::array<S, 2> both(int exponent) {
+    const S power = detail::power_of_two<S>(exponent);
+    return {power, power};
+  }
+  static std::array<S, 2> powers(const Exponents& exponents, int sign) {
+    return {detail::power_of_two<S>(sign * exponents[0]),
+            detail::power_of_two<S>(sign * exponents[1])};
+  }
+  /// Of columns c and c + 1 of X; the second may be missing.
+  Exponents exponents_of(const MatrixView<const S>& X, Index c) const {
+    const auto of = [&](Index j) {
+      return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_) : 0;
+    };
+    return {of(c), pair > 1 ? of(c + 1) : 0};
+  }
 
   static int largest_exponent(const MatrixView<const S>& X) {
     int result = -detail::largest_power<S>;
@@ -282,10 +293,28 @@ class Operator<Spectral, Inflation, Backend, S> {
     return result;
   }
 
-  /// A column times 2^exponent as a signal of N numbers.
-  void read(const S* x, bool periodic, int exponent, S* column, const Signal<S>& to) const {
-    if (N_ != n_) detail::extend(x, n_, periodic, column, N_);
-    detail::unzip(N_ != n_ ? column : x, N_, detail::power_of_two<S>(exponent), to);
+  /// Columns c and c + 1 of X, each times a scale, into scratch.first; zero for a missing one.
+  void read(const MatrixView<const S>& X, Index c, bool periodic, const std::array<S, 2>& scale,
+            const Scratch& scratch) const {
+    std::array<const S*, 2> from{zeros_, zeros_};
+    for (Index h = 0; h < std::min(pair, X.cols - c); ++h) {
+      const S* const x = X.data + (c + h) * X.ld;
+      if (N_ != n_) detail::extend(x, n_, periodic, scratch.columns[std::size_t(h)], N_);
+      from[std::size_t(h)] = N_ != n_ ? scratch.columns[std::size_t(h)] : x;
+    }
+    detail::unzip<S>(from, scale, N_, scratch.first);
+  }
+  /// Columns c and c + 1 of X from a signal, after prepare(N numbers), each times 2^exponent.
+  template <typename Prepare>
+  void write(const Signal<S>& from, const Exponents& exponents, const MatrixView<S>& X, Index c,
+             const Scratch& scratch, const Prepare& prepare) const {
+    detail::zip<S>(from, N_, scratch.columns);
+    for (Index h = 0; h < std::min(pair, X.cols - c); ++h) {
+      S* const column = scratch.columns[std::size_t(h)];
+      prepare(column);
+      finish(column, n_, exponents[std::size_t(h)] + exponent_A_ + exponent_B_ + exponent_,
+             X.data + (c + h) * X.ld);
+    }
   }
   /// to = 2^exponent x.
   static void finish(const S* x, Index n, int exponent, S* to) {
@@ -297,16 +326,15 @@ class Operator<Spectral, Inflation, Backend, S> {
 
   /// Both spectra of scratch.first.
   void transform(const Scratch& scratch) const {
-    detail::to_spectrum(
-        *plan_, scratch.first, [to = scratch.spectrum](Index k, const C& x) { to[k] = x; },
-        scratch.scratch);
-    detail::mirror(*plan_, scratch.spectrum, scratch.mirrored, scratch.scratch);
+    const auto into = [](C* to) { return [to](Index k, const C& x) { to[k] = x; }; };
+    detail::to_spectra(*plan_, scratch.first, into(scratch.spectrum), into(scratch.mirrored),
+                       scratch.scratch);
   }
 
   /// Spectrum of B_q . g.
   template <typename Store>
   void transform_weighted(Index q, const Signal<S>& g, C* scratch, const Store& store) const {
-    detail::to_spectrum(*plan_, detail::Weighted<S>{g, signal_at(B_ + q * N_)}, store, scratch);
+    detail::to_spectrum(*plan_, detail::Weighted<S>{g, signal_at(weights(q))}, store, scratch);
   }
 
   /// C(A_q) y from the spectra of y.
@@ -314,65 +342,68 @@ class Operator<Spectral, Inflation, Backend, S> {
   void correlate(Index q, const Scratch& scratch, const Target& to) const {
     detail::from_spectrum(
         *plan_,
-        [y = scratch.spectrum, mirrored = scratch.mirrored, a = direct(q),
-         b = crossed(q)](Index k) {
+        [y = scratch.spectrum, mirrored = scratch.mirrored, a = direct_A(q),
+         b = crossed_A(q)](Index k) {
           return detail::multiply_conjugate(y[k], a[k]) +
                  detail::multiply_conjugate(mirrored[k], b[k]);
         },
         to, scratch.scratch);
   }
 
-  /// A column of P^T g from the sums of convolutions, g having been divided by 2^exponent.
-  void write_adjoint(int exponent, S* to, const Scratch& scratch) const {
-    detail::mirror(*plan_, scratch.sum_mirrored, scratch.mirrored, scratch.scratch);
-    detail::from_spectrum(
-        *plan_,
-        [sum = scratch.sum, mirrored = scratch.mirrored](Index k) { return sum[k] + mirrored[k]; },
-        scratch.second, scratch.scratch);
-    S* const joined = N_ == n_ ? to : scratch.column;
-    detail::zip<S>(scratch.second, N_, joined);
-    if (N_ != n_) detail::fold(joined, N_, n_, to);
-    finish(to, n_, exponent + A_exponent_ + B_exponent_ + scale_exponent_, to);
+  /// Columns c and c + 1 of P^T G from the sums of convolutions, G divided by 2^exponents.
+  void write_adjoint(const Exponents& exponents, const MatrixView<S>& out, Index c,
+                     const Scratch& scratch) const {
+    const auto at = [](const C* from) { return [from](Index k) { return from[k]; }; };
+    detail::from_spectra(*plan_, at(scratch.sum), at(scratch.sum_mirrored), scratch.second,
+                         scratch.scratch);
+    write(scratch.second, exponents, out, c, scratch,
+          [this](S* x) { detail::fold(x, N_, n_, x); });
   }
 
   /// dA from the summed spectra, dB from the sums, both times 2^exponent.
   void write_gradients(Workspace& workspace, const S* sums, int exponent, const MatrixView<S>& dA,
                        const MatrixView<S>& dB, bool accumulate) const {
     const auto frame = workspace.frame();
-    S* const column = workspace.template take_array<S>(N_);
-    const auto write = [&](const Signal<const S>& from, int e, const MatrixView<S>& to) {
-      detail::zip<S>(from, N_, column);
-      finish(column, n_, e + exponent + scale_exponent_, column);
-      const MatrixView<const S> result(column, n_, 1, n_);
+    const std::array<S*, 2> columns{workspace.template take_array<S>(N_),
+                                    workspace.template take_array<S>(N_)};
+    S* const sum = workspace.template take_array<S>(N_);
+    const auto read_sum = [&](const Signal<const S>& from, S* to) {
+      detail::zip<S>(from, N_, columns);
+      for (Index i = 0; i < N_; ++i) to[i] = pair > 1 ? columns[0][i] + columns[1][i] : columns[0][i];
+    };
+    const auto write = [&](int e, const MatrixView<S>& to) {
+      finish(sum, n_, e + exponent + exponent_, sum);
+      const MatrixView<const S> result(sum, n_, 1, n_);
       accumulate ? Backend::add(workspace, result, to) : Backend::copy(workspace, result, to);
     };
     if (dB.data != nullptr) {
       const S* from = sums + r_ * 4 * W * size_;
-      for (Index q = 0; q < r_; ++q, from += N_) {
-        write({from, from + N_ / 2}, A_exponent_, dB.col_range(q, 1));
+      for (Index q = 0; q < r_; ++q, from += signal_size()) {
+        read_sum({from, from + signal_size() / 2}, sum);
+        write(exponent_A_, dB.col_range(q, 1));
       }
     }
     if (dA.data == nullptr) return;
-    const Signal<S> x = signal_at(workspace.template take_array<S>(N_));
-    const Signal<S> y = signal_at(workspace.template take_array<S>(N_));
+    S* const crossed = workspace.template take_array<S>(N_);
+    const Signal<S> x = signal_at(workspace.template take_array<S>(signal_size()));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
     const auto* from = reinterpret_cast<const C*>(sums);
     for (Index q = 0; q < r_; ++q) {
-      for (const auto& to : {x, y}) {
+      for (S* const to : {sum, crossed}) {
         detail::from_spectrum(
-            *plan_, [from, scale = scale_](Index k) { return detail::scaled(from[k], scale); }, to,
-            scratch);
+            *plan_, [from](Index k) { return from[k]; }, x, scratch);
+        read_sum(x, to);
         from += size_;
       }
       // The adjoint of what the constructor does.
-      const S first = x.im[0];
-      const S first_y = y.im[0];
-      for (Index i = 0; i < N_ / 2; ++i) {
-        const bool last = i + 1 == N_ / 2;
-        x.im[i] = S(0.5) * (x.im[i] - y.im[i] - (last ? first : x.im[i + 1]) -
-                            (last ? first_y : y.im[i + 1]));
+      const S first_difference = sum[1] + crossed[1];
+      for (Index i = 0; i < N_; i += 2) {
+        const bool last = i + 2 == N_;
+        const S next = last ? first_difference : sum[i + 3] + crossed[i + 3];
+        sum[i] *= scale_;
+        sum[i + 1] = S(0.5) * scale_ * (sum[i + 1] - crossed[i + 1] - next);
       }
-      write(x, B_exponent_, dA.row_range(q, 1).transposed());
+      write(exponent_B_, dA.row_range(q, 1).transposed());
     }
   }
 
@@ -380,13 +411,14 @@ class Operator<Spectral, Inflation, Backend, S> {
   Index r_;
   Index N_;
   std::shared_ptr<const Plan> plan_;
-  Index size_;     ///< elements of a spectrum
-  C* spectra_A_;   ///< two for each row of A
-  S* B_;           ///< r signals of N
-  int scale_exponent_;
-  int A_exponent_;
-  int B_exponent_;
-  S scale_;        ///< s 2^-scale_exponent / (N / 2)
+  Index size_;    ///< elements of a spectrum
+  C* spectra_A_;  ///< two for each row of A
+  S* B_;          ///< r signals
+  S* zeros_;      ///< N
+  int exponent_;  ///< of s
+  int exponent_A_;
+  int exponent_B_;
+  S scale_;  ///< s 2^-exponent / (N / 2)
 };
 
 }  // namespace lorma::inline LORMA_ABI

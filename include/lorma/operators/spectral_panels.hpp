@@ -4,10 +4,11 @@
 
 /// How Spectral walks over columns: tasks, the panels that each task takes, and what it works in.
 ///
-/// Columns are taken one by one. Where some matrix is row-major, panels of it are copied: single
+/// Columns are taken two at a time, side by side. Where some matrix is row-major, panels of it are copied: single
 /// columns would be read from every cache line.
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 
 #include "lorma/core/workspace.hpp"
@@ -22,7 +23,7 @@ struct SpectralScratch {
 
   Signal<S> first;
   Signal<S> second;
-  S* column;  ///< N numbers
+  std::array<S*, 2> columns;  ///< N numbers each
   C* spectrum;
   C* mirrored;
   C* sum;
@@ -66,7 +67,7 @@ class SpectralPanels {
                  std::initializer_list<StorageOrder> orders, Index widest = 32)
       : N_(N), size_(size), scratch_(scratch), b_(b) {
     for (const StorageOrder order : orders) row_major_ += order == StorageOrder::RowMajor ? 1 : 0;
-    width_ = row_major_ > 0 ? widest : 1;
+    width_ = row_major_ > 0 ? widest : lane_columns<S>;
   }
 
   Index tasks(const Workspace& workspace) const {
@@ -80,16 +81,16 @@ class SpectralPanels {
   }
   SpectralScratch<Backend, S> scratch_of(Index task) const {
     S* at = memory_ + task * numbers();
-    auto* spectra = reinterpret_cast<ComplexLanes<S>*>(at + 3 * N_);
-    return {{at, at + N_ / 2},
-            {at + N_, at + N_ + N_ / 2},
-            at + 2 * N_,
+    auto* spectra = reinterpret_cast<ComplexLanes<S>*>(at + 6 * N_);
+    return {{at, at + N_},
+            {at + 2 * N_, at + 3 * N_},
+            {at + 4 * N_, at + 5 * N_},
             spectra,
             spectra + size_,
             spectra + 2 * size_,
             spectra + 3 * size_,
             spectra + 4 * size_,
-            at + 3 * N_ + 2 * W * (4 * size_ + scratch_),
+            at + 6 * N_ + 2 * W * (4 * size_ + scratch_),
             panel()};
   }
 
@@ -109,7 +110,7 @@ class SpectralPanels {
 
  private:
   Index panel() const { return row_major_ > 0 ? N_ * width_ : 0; }
-  Index numbers() const { return 3 * N_ + 2 * W * (4 * size_ + scratch_) + row_major_ * panel(); }
+  Index numbers() const { return 6 * N_ + 2 * W * (4 * size_ + scratch_) + row_major_ * panel(); }
 
   Index N_;
   Index size_;
