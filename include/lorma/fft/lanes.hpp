@@ -11,6 +11,7 @@
 /// pass (fft/lane_pass.hpp) crosses lanes.
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -18,17 +19,13 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Numbers in a register: as many as Eigen's packets hold, which transpose blocks for us.
+/// W: numbers in a register, as many as Eigen's packets hold, but at least one for each column.
 template <typename S>
-inline constexpr int lane_count =
-    Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size;
-
-/// Columns in a register: 1 where it holds one number.
+inline constexpr int lane_count = std::max(
+    2, int(Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size));
+/// V: those of one column.
 template <typename S>
-inline constexpr int lane_columns = lane_count<S> > 1 ? 2 : 1;
-/// V: numbers of each column in a register.
-template <typename S>
-inline constexpr int lane_samples = lane_count<S> / lane_columns<S>;
+inline constexpr int lane_samples = lane_count<S> / 2;
 
 #ifndef LORMA_NO_GNU_VECTORS
 template <typename S, int Width>
@@ -36,10 +33,6 @@ struct LaneType {
   // may_alias: tiles are filled number by number.
   typedef S type  // NOLINT(modernize-use-using)
       __attribute__((vector_size(sizeof(S) * Width), may_alias));
-};
-template <typename S>
-struct LaneType<S, 1> {
-  using type = S;
 };
 #else
 /// Zero from {}, as vectors of the compiler are and Eigen's arrays are not.
@@ -97,20 +90,59 @@ template <typename S, auto At>
 LORMA_INLINE Lanes<S> picked(const Lanes<S>& a, const Lanes<S>& b) {
   constexpr int W = lane_count<S>;
 #ifdef LORMA_SHUFFLE
-  if constexpr (W > 1) {
-    return [&]<int... I>(std::integer_sequence<int, I...>) {
-      return LORMA_SHUFFLE(a, b, At(I)...);
-    }
-    (std::make_integer_sequence<int, W>());
+  return [&]<int... I>(std::integer_sequence<int, I...>) {
+    return LORMA_SHUFFLE(a, b, At(I)...);
   }
-#endif
+  (std::make_integer_sequence<int, W>());
+#else
   S from[2 * W];
   S to[W];
   store_lanes<S>(from, a);
   store_lanes<S>(from + W, b);
   for (int i = 0; i < W; ++i) to[i] = from[At(i)];
   return load_lanes<S>(to);
+#endif
 }
+/// The same V numbers for both columns.
+template <typename S>
+LORMA_INLINE Lanes<S> load_twice(const S* from) {
+  constexpr int V = lane_samples<S>;
+#if defined(LORMA_SHUFFLE) && defined(__AVX512DQ__)
+  // One load; GCC makes a load and a shuffle of what stands below.
+  if constexpr (sizeof(S) * V == 32) {
+    if constexpr (sizeof(S) == 4) {
+      return (Lanes<S>)_mm512_broadcast_f32x8(_mm256_loadu_ps(from));
+    } else {
+      return (Lanes<S>)_mm512_broadcast_f64x4(_mm256_loadu_pd(from));
+    }
+  }
+#endif
+#ifdef LORMA_SHUFFLE
+  typedef S Half __attribute__((vector_size(sizeof(S) * V), may_alias));  // NOLINT
+  Half half;
+  std::memcpy(static_cast<void*>(&half), from, sizeof half);
+  return [&half]<int... I>(std::integer_sequence<int, I...>) {
+    return LORMA_SHUFFLE(half, half, I % V...);
+  }
+  (std::make_integer_sequence<int, 2 * V>());
+#else
+  S to[2 * V];
+  for (int i = 0; i < 2 * V; ++i) to[i] = from[i % V];
+  return load_lanes<S>(to);
+#endif
+}
+/// Both columns of a added up, then those of b.
+template <typename S>
+LORMA_INLINE Lanes<S> column_sums(const Lanes<S>& a, const Lanes<S>& b) {
+  constexpr auto first = [](int i) {
+    return i < lane_samples<S> ? i : lane_count<S> + i - lane_samples<S>;
+  };
+  constexpr auto second = [](int i) {
+    return i < lane_samples<S> ? lane_samples<S> + i : lane_count<S> + i;
+  };
+  return picked<S, first>(a, b) + picked<S, second>(a, b);
+}
+
 /// One complex number in each lane.
 template <typename S>
 struct ComplexLanes {
@@ -146,6 +178,11 @@ ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexLanes<
 template <typename S, typename T>
 ComplexLanes<S> scaled(const ComplexLanes<S>& a, const T& t) {
   return {a.re * t, a.im * t};
+}
+/// Real times real and imaginary times imaginary parts: entries of real columns (fft/signal.hpp).
+template <typename S>
+ComplexLanes<S> products(const ComplexLanes<S>& a, const ComplexLanes<S>& b) {
+  return {a.re * b.re, a.im * b.im};
 }
 /// -i a
 template <typename S>

@@ -20,15 +20,15 @@ constexpr bool is_smooth(Index n) {
   return n == 1;
 }
 
-/// Length of the real signals that carry a circular correlation of length n, a multiple of 2 V: n
+/// Length of the real signals that carry a circular correlation of length n, a multiple of W: n
 /// itself when it is smooth and fills the lanes, else the next such length that holds 2n - 1, where
 /// the signal is laid out periodically. Their transforms are complex and half as long.
 template <typename S>
 Index signal_length(Index n) {
-  constexpr Index step = 2 * lane_samples<S>;
-  if (n % step == 0 && is_smooth(n)) return n;
-  Index length = (2 * n - 1 + step - 1) / step * step;
-  while (!is_smooth(length)) length += step;
+  constexpr Index W = lane_count<S>;
+  if (n % W == 0 && is_smooth(n)) return n;
+  Index length = (2 * n - 1 + W - 1) / W * W;
+  while (!is_smooth(length)) length += W;
   return length;
 }
 

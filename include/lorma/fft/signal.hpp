@@ -2,9 +2,9 @@
 #ifndef LORMA_FFT_SIGNAL_HPP
 #define LORMA_FFT_SIGNAL_HPP
 
-/// A real column as a complex signal of half its length: its even entries are the real parts, its
-/// odd ones the imaginary parts. Two columns lie side by side in each element (fft/lanes.hpp) and
-/// never meet: no rounding, infinity or NaN passes from one to the other.
+/// Real columns as complex signals of half their length: even entries are the real parts, odd ones
+/// the imaginary parts. Two columns lie side by side in each element (fft/lanes.hpp) and never meet:
+/// no rounding, infinity or NaN passes from one to the other.
 
 #include <algorithm>
 #include <array>
@@ -42,84 +42,110 @@ struct Elements {
   void store(Index i, const ComplexLanes<S>& value) const { x[i] = value; }
 };
 
-/// Reads b . x, for real columns b and x, or x where b is null: one type for both, so that a
-/// compiler has the passes that read it once.
+/// One column for both places, N numbers: V even entries, V odd ones, and so on.
+template <typename S>
+struct Packed {
+  static constexpr Index W = lane_count<S>;
+  const S* re = nullptr;
+  const S* im = nullptr;
+
+  Packed() = default;
+  explicit Packed(const S* x) : Packed(x, x + lane_samples<S>) {}
+  Packed(const S* even, const S* odd) : re(even), im(odd) {}
+  Packed swapped() const { return {im, re}; }
+  ComplexLanes<S> load(Index i) const { return {load_twice(re + W * i), load_twice(im + W * i)}; }
+};
+
+/// Reads b . x, for a real column b, or x where b is null: one type for both, so that a compiler
+/// has the passes that read it once.
 template <typename S>
 struct Weighted {
   Signal<const S> x;
-  Signal<const S> b;
+  Packed<S> b;
 
-  Weighted(Signal<const S> signal, Signal<const S> weights = {})  // NOLINT
-      : x(signal), b(weights) {}
-  Weighted(Signal<S> signal) : x(signal) {}  // NOLINT(google-explicit-constructor)
+  Weighted(Signal<const S> signal, Packed<S> weights = {}) : x(signal), b(weights) {}  // NOLINT
+  Weighted(Signal<S> signal) : x(signal) {}                                            // NOLINT
   ComplexLanes<S> load(Index i) const {
     const ComplexLanes<S> value = x.load(i);
-    if (b.re == nullptr) return value;
-    const ComplexLanes<S> weight = b.load(i);
-    return {value.re * weight.re, value.im * weight.im};
+    return b.re != nullptr ? products(value, b.load(i)) : value;
   }
 };
 
-/// Takes u as h += b . u, all real columns.
+/// Takes u as h += b . u for real columns.
 template <typename S>
 struct AddWeighted {
   Signal<S> h;
-  Signal<const S> b;
+  Packed<S> b;
 
   AddWeighted swapped() const { return {h.swapped(), b.swapped()}; }
   void store(Index i, const ComplexLanes<S>& u) const {
-    const ComplexLanes<S> sum = h.load(i);
-    const ComplexLanes<S> weight = b.load(i);
-    h.store(i, {sum.re + weight.re * u.re, sum.im + weight.im * u.im});
+    h.store(i, h.load(i) + products(u, b.load(i)));
   }
 };
 
-/// Takes u as sum += g . u, all real columns.
-template <typename S>
+/// Takes u as sum += g . u for real columns, both into one, packed.
+template <typename S, bool Swapped = false>
 struct AddProduct {
-  Signal<S> sum;
+  S* sum;
   Signal<const S> g;
 
-  AddProduct swapped() const { return {sum.swapped(), g.swapped()}; }
+  AddProduct<S, !Swapped> swapped() const { return {sum, g.swapped()}; }
   void store(Index i, const ComplexLanes<S>& u) const {
-    const ComplexLanes<S> x = g.load(i);
-    const ComplexLanes<S> old = sum.load(i);
-    sum.store(i, {old.re + x.re * u.re, old.im + x.im * u.im});
+    const ComplexLanes<S> x = products(g.load(i), u);
+    S* const to = sum + g.W * i;
+    store_lanes<S>(to, load_lanes<S>(to) + (Swapped ? column_sums<S>(x.im, x.re)
+                                                    : column_sums<S>(x.re, x.im)));
   }
 };
 
-/// Two columns of N numbers, each times a scale, as signals; N is a multiple of 2 V. Where elements
-/// have room for one column only, the second is not looked at.
+/// One column of N scaled numbers, packed.
+template <typename S>
+void pack(const S* from, S scale, Index N, S* to) {
+  constexpr Index W = lane_count<S>;
+  constexpr auto place = [](int l) {
+    return l < lane_samples<S> ? 2 * l : 2 * l - lane_count<S> + 1;
+  };
+  for (Index i = 0; i < N; i += W) {
+    const Lanes<S> x = load_lanes<S>(from + i) * scale;
+    store_lanes<S>(to + i, picked<S, place>(x, x));
+  }
+}
+/// The way back.
+template <typename S>
+void unpack(const S* from, Index N, S* to) {
+  constexpr Index W = lane_count<S>;
+  constexpr auto place = [](int l) { return l / 2 + l % 2 * lane_samples<S>; };
+  for (Index i = 0; i < N; i += W) {
+    const Lanes<S> x = load_lanes<S>(from + i);
+    store_lanes<S>(to + i, picked<S, place>(x, x));
+  }
+}
+
+/// Two columns of N numbers, each times a scale, as signals; N is a multiple of W.
 template <typename S>
 void unzip(const std::array<const S*, 2>& from, const std::array<S, 2>& scale, Index N,
            const Signal<S>& to) {
-  constexpr Index step = 2 * lane_samples<S>;
-  const S* const x = from[0];
-  const S* const y = lane_columns<S> == 2 ? from[1] : x + 1;
-  for (Index i = 0; i < N / step; ++i) {
-    const Lanes<S> a = load_lanes<S>(x + step * i) * scale[0];
-    const Lanes<S> b = load_lanes<S>(y + step * i) * scale[lane_columns<S> - 1];
-    to.store(i, {picked<S, [](int l) { return 2 * l; }>(a, b),
-                 picked<S, [](int l) { return 2 * l + 1; }>(a, b)});
+  constexpr Index W = lane_count<S>;
+  constexpr auto even = [](int l) { return 2 * l; };
+  constexpr auto odd = [](int l) { return 2 * l + 1; };
+  for (Index i = 0; i < N / W; ++i) {
+    const Lanes<S> a = load_lanes<S>(from[0] + W * i) * scale[0];
+    const Lanes<S> b = load_lanes<S>(from[1] + W * i) * scale[1];
+    to.store(i, {picked<S, even>(a, b), picked<S, odd>(a, b)});
   }
 }
 
-/// Place First + l of a0 b0 a1 b1 ... in a and b one after the other.
-template <typename S, int First>
-constexpr int zipped_lane(int l) {
-  return (First + l) / 2 + (First + l) % 2 * lane_count<S>;
-}
-
-/// The way back.
+/// The way back, each column times a scale.
 template <typename S>
-void zip(const Signal<const S>& from, Index N, const std::array<S*, 2>& to) {
-  constexpr Index step = 2 * lane_samples<S>;
-  S* const x = to[0];
-  S* const y = lane_columns<S> == 2 ? to[1] : x + 1;
-  for (Index i = 0; i < N / step; ++i) {
+void zip(const Signal<const S>& from, Index N, const std::array<S, 2>& scale,
+         const std::array<S*, 2>& to) {
+  constexpr Index W = lane_count<S>;
+  constexpr auto first = [](int l) { return l / 2 + l % 2 * lane_count<S>; };
+  constexpr auto second = [](int l) { return (W + l) / 2 + l % 2 * lane_count<S>; };
+  for (Index i = 0; i < N / W; ++i) {
     const ComplexLanes<S> z = from.load(i);
-    store_lanes<S>(x + step * i, picked<S, zipped_lane<S, 0>>(z.re, z.im));
-    store_lanes<S>(y + step * i, picked<S, zipped_lane<S, lane_count<S>>>(z.re, z.im));
+    store_lanes<S>(to[0] + W * i, picked<S, first>(z.re, z.im) * scale[0]);
+    store_lanes<S>(to[1] + W * i, picked<S, second>(z.re, z.im) * scale[1]);
   }
 }
 

@@ -47,50 +47,46 @@ class Operator<Spectral, Inflation, Backend, S> {
  public:
   using Workspace = typename Backend::Workspace;
 
-  /// Takes two spectra of each row of A and a copy of B, twice side by side: 6 r N numbers.
+  /// Takes two spectra of each row of A and a copy of B: 3 r N numbers.
   Operator(Workspace& workspace, const Factors<S>& f)
       : n_(f.dim()),
         r_(f.rank()),
         N_(detail::signal_length<S>(n_)),
         plan_(detail::shared_plan<Plan>(N_ / 2)),
         size_(plan_->spectrum_size()),
-        spectra_A_(workspace.template take_array<C>(2 * r_ * size_)),
-        B_(workspace.template take_array<S>(r_ * signal_size())),
+        spectra_A_(workspace.template take_array<C>(r_ * size_)),
+        B_(workspace.template take_array<S>(r_ * N_)),
         zeros_(workspace.template take_array<S>(N_)),
         exponent_(detail::exponent_of(f.scale)),
         exponent_A_(largest_exponent(f.A)),
         exponent_B_(largest_exponent(f.B)),
         scale_(f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_ / 2)) {
     const auto frame = workspace.frame();
-    S* const column = workspace.template take_array<S>(N_);
+    S* const column = workspace.template take_array<S>(W + N_) + W;
     S* const direct = workspace.template take_array<S>(N_);
     S* const crossed = workspace.template take_array<S>(N_);
-    const Signal<S> x = signal_at(workspace.template take_array<S>(signal_size()));
+    const Signal<S> x = signal_at(workspace.template take_array<S>(2 * N_));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
     for (S* const zero : {zeros_, column, crossed}) std::fill_n(zero, N_, S(0));
     const MatrixView<S> place(column, n_, 1, n_);
     for (Index q = 0; q < r_; ++q) {
       Backend::copy(workspace, f.B.col_range(q, 1), place);
-      detail::unzip<S>({column, column}, both(-exponent_B_), N_, signal_at(weights(q)));
+      detail::pack(column, detail::power_of_two<S>(-exponent_B_), N_, B_ + q * N_);
     }
+    const S power = detail::power_of_two<S>(-exponent_A_);
     for (Index q = 0; q < r_; ++q) {
       Backend::copy(workspace, f.A.row_range(q, 1).transposed(), place);
-      const S scale = detail::power_of_two<S>(-exponent_A_);
-      S last = scale * column[N_ - 1];
+      column[-1] = column[N_ - 1];
       for (Index i = 0; i < N_; i += 2) {
-        const S odd = scale * column[i + 1];
-        direct[i] = scale * column[i];
-        direct[i + 1] = S(0.5) * (odd - last);
-        crossed[i + 1] = S(-0.5) * (odd + last);
-        last = odd;
+        const S odd = S(0.5) * power * column[i + 1];
+        const S last = S(0.5) * power * column[i - 1];
+        direct[i] = power * column[i];
+        direct[i + 1] = odd - last;
+        crossed[i + 1] = -odd - last;
       }
-      const auto keep = [&](S* from, C* to) {
-        detail::unzip<S>({from, from}, {scale_, scale_}, N_, x);
-        detail::to_spectrum(
-            *plan_, x, [to](Index k, const C& v) { to[k] = v; }, scratch);
-      };
-      keep(direct, direct_A(q));
-      keep(crossed, crossed_A(q));
+      detail::unzip<S>({direct, crossed}, {scale_, scale_}, N_, x);
+      detail::to_spectrum(
+          *plan_, x, [to = spectra_A_ + q * size_](Index k, const C& v) { to[k] = v; }, scratch);
     }
   }
 
@@ -123,7 +119,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     panels(G.cols, {G.order, out.order}).run(workspace, [&](Index j, Index count, Scratch scratch) {
       const auto in = scratch.input(G.col_range(j, count));
       const auto result = scratch.output(out.col_range(j, count));
-      for (Index c = 0; c < count; c += pair) {
+      for (Index c = 0; c < count; c += 2) {
         const Exponents exponents = exponents_of(in, c);
         read(in, c, false, powers(exponents, -1), scratch);
         for (Index q = 0; q < r_; ++q) {
@@ -153,7 +149,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const Index tasks =
         std::clamp<Index>(workspace.executor().threads(), 1, std::max<Index>(1, groups));
     all.take(workspace, tasks);
-    const Index numbers = r_ * (4 * W * size_ + signal_size());
+    const Index numbers = r_ * (2 * W * size_ + N_);
     // Sums stand for 2^exponent of themselves.
     S* total = workspace.template take_array<S>(numbers);
     S* partial = workspace.template take_array<S>(groups > 1 ? tasks * numbers : 0);
@@ -188,15 +184,15 @@ class Operator<Spectral, Inflation, Backend, S> {
   void apply_panel(const MatrixView<const S>& Y, const MatrixView<S>& out, Scratch scratch) const {
     const auto in = scratch.input(Y);
     const auto result = scratch.output(out);
-    for (Index c = 0; c < Y.cols; c += pair) {
+    for (Index c = 0; c < Y.cols; c += 2) {
       const Exponents exponents = exponents_of(in, c);
       read(in, c, true, powers(exponents, -1), scratch);
       transform(scratch);
-      std::fill_n(scratch.second.re, signal_size(), S(0));
+      std::fill_n(scratch.second.re, 2 * N_, S(0));
       for (Index q = 0; q < r_; ++q) {
-        correlate(q, scratch, detail::AddWeighted<S>{scratch.second, signal_at(weights(q))});
+        correlate(q, scratch, detail::AddWeighted<S>{scratch.second, weights(q)});
       }
-      write(scratch.second, exponents, result, c, scratch, [](const S*) {});
+      write(scratch.second, exponents, result, c, false, scratch);
     }
     scratch.write(result, out);
   }
@@ -206,15 +202,14 @@ class Operator<Spectral, Inflation, Backend, S> {
   }
 
  private:
-  static constexpr Index pair = detail::lane_columns<S>;
   using Exponents = std::array<int, 2>;
 
   /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
   auto add_convolution(Index q, const Scratch& scratch) const {
-    return [first = q == 0, direct = direct_A(q), crossed = crossed_A(q), sum = scratch.sum,
+    return [first = q == 0, A = spectra_A_ + q * size_, sum = scratch.sum,
             sum_mirrored = scratch.sum_mirrored](Index k, const C& x) {
-      const C a = detail::multiply(x, direct[k]);
-      const C b = detail::multiply(x, crossed[k]);
+      const C a = detail::multiply(x, direct(A[k]));
+      const C b = detail::multiply(x, crossed(A[k]));
       sum[k] = first ? a : sum[k] + a;
       sum_mirrored[k] = first ? b : sum_mirrored[k] + b;
     };
@@ -225,7 +220,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   int vjp_panel(const MatrixView<const S>& G, const MatrixView<const S>& Y, const MatrixView<S>& dY,
                 S* sums, Scratch scratch) const {
     auto* const sums_A = reinterpret_cast<C*>(sums);
-    S* const sums_B = sums + r_ * 4 * W * size_;
+    S* const sums_B = sums + r_ * 2 * W * size_;
     const auto in_G = scratch.input(G);
     const auto in_Y = scratch.input(Y);
     const bool wants_input = dY.data != nullptr;
@@ -235,7 +230,7 @@ class Operator<Spectral, Inflation, Backend, S> {
       common = std::max(common, detail::largest_exponent(in_G.data + c * in_G.ld, n_) +
                                     detail::largest_exponent(in_Y.data + c * in_Y.ld, n_));
     }
-    for (Index c = 0; c < Y.cols; c += pair) {
+    for (Index c = 0; c < Y.cols; c += 2) {
       const Exponents exponents = exponents_of(in_G, c);
       read(in_Y, c, true,
            {detail::power_of_two<S>(exponents[0] - common),
@@ -244,17 +239,17 @@ class Operator<Spectral, Inflation, Backend, S> {
       transform(scratch);
       read(in_G, c, false, powers(exponents, -1), scratch);
       for (Index q = 0; q < r_; ++q) {
-        C* const to_direct = sums_A + 2 * q * size_;
         transform_weighted(
             q, scratch.first, scratch.scratch,
-            [add = add_convolution(q, scratch), to_direct, to_crossed = to_direct + size_,
-             y = scratch.spectrum, mirrored = scratch.mirrored](Index k, const C& x) {
+            [add = add_convolution(q, scratch), to_A = sums_A + q * size_, y = scratch.spectrum,
+             mirrored = scratch.mirrored](Index k, const C& x) {
               add(k, x);
-              to_direct[k] = to_direct[k] + detail::multiply_conjugate(y[k], x);
-              to_crossed[k] = to_crossed[k] + detail::multiply_conjugate(mirrored[k], x);
+              const C a = detail::multiply_conjugate(y[k], x);
+              const C b = detail::multiply_conjugate(mirrored[k], x);
+              to_A[k] = to_A[k] + C{detail::column_sums<S>(a.re, b.re),
+                                    detail::column_sums<S>(a.im, b.im)};
             });
-        correlate(q, scratch,
-                  detail::AddProduct<S>{signal_at(sums_B + q * signal_size()), scratch.first});
+        correlate(q, scratch, detail::AddProduct<S>{sums_B + q * N_, scratch.first});
       }
       if (wants_input) write_adjoint(exponents, result, c, scratch);
     }
@@ -262,16 +257,13 @@ class Operator<Spectral, Inflation, Backend, S> {
     return common;
   }
 
-  Index signal_size() const { return pair * N_; }
-  Signal<S> signal_at(S* x) const { return {x, x + signal_size() / 2}; }
-  S* weights(Index q) const { return B_ + q * signal_size(); }
-  C* direct_A(Index q) const { return spectra_A_ + 2 * q * size_; }
-  C* crossed_A(Index q) const { return direct_A(q) + size_; }
+  Signal<S> signal_at(S* x) const { return {x, x + N_}; }
+  detail::Packed<S> weights(Index q) const { return detail::Packed<S>(B_ + q * N_); }
+  /// The two spectra of a row of A, in both places.
+  static C direct(const C& a) { return twice(reinterpret_cast<const S*>(&a)); }
+  static C crossed(const C& a) { return twice(reinterpret_cast<const S*>(&a) + W / 2); }
+  static C twice(const S* a) { return {detail::load_twice(a), detail::load_twice(a + W)}; }
 
-  static std::array<S, 2> both(int exponent) {
-    const S power = detail::power_of_two<S>(exponent);
-    return {power, power};
-  }
   static std::array<S, 2> powers(const Exponents& exponents, int sign) {
     return {detail::power_of_two<S>(sign * exponents[0]),
             detail::power_of_two<S>(sign * exponents[1])};
@@ -281,14 +273,16 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto of = [&](Index j) {
       return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_) : 0;
     };
-    return {of(c), pair > 1 ? of(c + 1) : 0};
+    return {of(c), of(c + 1)};
   }
 
   static int largest_exponent(const MatrixView<const S>& X) {
+    const Index inner = X.col_major() ? X.rows : X.cols;
+    const Index outer = X.col_major() ? X.cols : X.rows;
+    if (X.ld == inner) return detail::largest_exponent(X.data, inner * outer);
     int result = -detail::largest_power<S>;
-    for (Index o = 0; o < (X.col_major() ? X.cols : X.rows); ++o) {
-      result = std::max(result, detail::largest_exponent(X.data + o * X.ld,
-                                                         X.col_major() ? X.rows : X.cols));
+    for (Index o = 0; o < outer; ++o) {
+      result = std::max(result, detail::largest_exponent(X.data + o * X.ld, inner));
     }
     return result;
   }
@@ -297,31 +291,43 @@ class Operator<Spectral, Inflation, Backend, S> {
   void read(const MatrixView<const S>& X, Index c, bool periodic, const std::array<S, 2>& scale,
             const Scratch& scratch) const {
     std::array<const S*, 2> from{zeros_, zeros_};
-    for (Index h = 0; h < std::min(pair, X.cols - c); ++h) {
+    for (Index h = 0; h < std::min<Index>(2, X.cols - c); ++h) {
       const S* const x = X.data + (c + h) * X.ld;
       if (N_ != n_) detail::extend(x, n_, periodic, scratch.columns[std::size_t(h)], N_);
       from[std::size_t(h)] = N_ != n_ ? scratch.columns[std::size_t(h)] : x;
     }
     detail::unzip<S>(from, scale, N_, scratch.first);
   }
-  /// Columns c and c + 1 of X from a signal, after prepare(N numbers), each times 2^exponent.
-  template <typename Prepare>
+  /// Columns c and c + 1 of X, each times 2^exponent, from a signal; fold: as the adjoint of `read`.
   void write(const Signal<S>& from, const Exponents& exponents, const MatrixView<S>& X, Index c,
-             const Scratch& scratch, const Prepare& prepare) const {
-    detail::zip<S>(from, N_, scratch.columns);
-    for (Index h = 0; h < std::min(pair, X.cols - c); ++h) {
-      S* const column = scratch.columns[std::size_t(h)];
-      prepare(column);
-      finish(column, n_, exponents[std::size_t(h)] + exponent_A_ + exponent_B_ + exponent_,
-             X.data + (c + h) * X.ld);
+             bool fold, const Scratch& scratch) const {
+    // 2^exponent may be no number, so it is taken in two steps.
+    std::array<S*, 2> to = scratch.columns;
+    std::array<S, 2> scale{1, 1};
+    std::array<S, 2> rest{1, 1};
+    const auto present = std::size_t(std::min<Index>(2, X.cols - c));
+    for (std::size_t h = 0; h < present; ++h) {
+      const int exponent = exponents[h] + exponent_A_ + exponent_B_ + exponent_;
+      const int first = std::clamp(exponent, -detail::largest_power<S>, detail::largest_power<S>);
+      scale[h] = detail::power_of_two<S>(first);
+      rest[h] = detail::power_of_two<S>(exponent - first);
+      if (N_ == n_) to[h] = X.data + (c + Index(h)) * X.ld;
     }
-  }
-  /// to = 2^exponent x.
-  static void finish(const S* x, Index n, int exponent, S* to) {
-    const int half = std::clamp(exponent, -detail::largest_power<S>, detail::largest_power<S>);
-    const S first = detail::power_of_two<S>(half);
-    const S second = detail::power_of_two<S>(exponent - half);
-    for (Index i = 0; i < n; ++i) to[i] = x[i] * first * second;
+    if (N_ == n_) {
+      detail::zip<S>(from, N_, scale, to);
+    } else {
+      detail::zip<S>(from, N_, {1, 1}, to);
+    }
+    for (std::size_t h = 0; h < present; ++h) {
+      S* const x = X.data + (c + Index(h)) * X.ld;
+      if (N_ != n_) {
+        if (fold) detail::fold(to[h], N_, n_, to[h]);
+        for (Index i = 0; i < n_; ++i) x[i] = to[h][i] * scale[h];
+      }
+      if (rest[h] != S(1)) {
+        for (Index i = 0; i < n_; ++i) x[i] *= rest[h];
+      }
+    }
   }
 
   /// Both spectra of scratch.first.
@@ -334,7 +340,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Spectrum of B_q . g.
   template <typename Store>
   void transform_weighted(Index q, const Signal<S>& g, C* scratch, const Store& store) const {
-    detail::to_spectrum(*plan_, detail::Weighted<S>{g, signal_at(weights(q))}, store, scratch);
+    detail::to_spectrum(*plan_, detail::Weighted<S>{g, weights(q)}, store, scratch);
   }
 
   /// C(A_q) y from the spectra of y.
@@ -342,10 +348,9 @@ class Operator<Spectral, Inflation, Backend, S> {
   void correlate(Index q, const Scratch& scratch, const Target& to) const {
     detail::from_spectrum(
         *plan_,
-        [y = scratch.spectrum, mirrored = scratch.mirrored, a = direct_A(q),
-         b = crossed_A(q)](Index k) {
-          return detail::multiply_conjugate(y[k], a[k]) +
-                 detail::multiply_conjugate(mirrored[k], b[k]);
+        [y = scratch.spectrum, mirrored = scratch.mirrored, a = spectra_A_ + q * size_](Index k) {
+          return detail::multiply_conjugate(y[k], direct(a[k])) +
+                 detail::multiply_conjugate(mirrored[k], crossed(a[k]));
         },
         to, scratch.scratch);
   }
@@ -356,50 +361,42 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto at = [](const C* from) { return [from](Index k) { return from[k]; }; };
     detail::from_spectra(*plan_, at(scratch.sum), at(scratch.sum_mirrored), scratch.second,
                          scratch.scratch);
-    write(scratch.second, exponents, out, c, scratch,
-          [this](S* x) { detail::fold(x, N_, n_, x); });
+    write(scratch.second, exponents, out, c, true, scratch);
   }
 
   /// dA from the summed spectra, dB from the sums, both times 2^exponent.
   void write_gradients(Workspace& workspace, const S* sums, int exponent, const MatrixView<S>& dA,
                        const MatrixView<S>& dB, bool accumulate) const {
     const auto frame = workspace.frame();
-    const std::array<S*, 2> columns{workspace.template take_array<S>(N_),
-                                    workspace.template take_array<S>(N_)};
     S* const sum = workspace.template take_array<S>(N_);
-    const auto read_sum = [&](const Signal<const S>& from, S* to) {
-      detail::zip<S>(from, N_, columns);
-      for (Index i = 0; i < N_; ++i) to[i] = pair > 1 ? columns[0][i] + columns[1][i] : columns[0][i];
-    };
     const auto write = [&](int e, const MatrixView<S>& to) {
-      finish(sum, n_, e + exponent + exponent_, sum);
+      const int all = e + exponent + exponent_;
+      const int first = std::clamp(all, -detail::largest_power<S>, detail::largest_power<S>);
+      const S scale = detail::power_of_two<S>(first);
+      const S rest = detail::power_of_two<S>(all - first);
+      for (Index i = 0; i < n_; ++i) sum[i] = sum[i] * scale * rest;
       const MatrixView<const S> result(sum, n_, 1, n_);
       accumulate ? Backend::add(workspace, result, to) : Backend::copy(workspace, result, to);
     };
     if (dB.data != nullptr) {
-      const S* from = sums + r_ * 4 * W * size_;
-      for (Index q = 0; q < r_; ++q, from += signal_size()) {
-        read_sum({from, from + signal_size() / 2}, sum);
+      for (Index q = 0; q < r_; ++q) {
+        detail::unpack(sums + r_ * 2 * W * size_ + q * N_, N_, sum);
         write(exponent_A_, dB.col_range(q, 1));
       }
     }
     if (dA.data == nullptr) return;
     S* const crossed = workspace.template take_array<S>(N_);
-    const Signal<S> x = signal_at(workspace.template take_array<S>(signal_size()));
+    const Signal<S> x = signal_at(workspace.template take_array<S>(2 * N_));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
-    const auto* from = reinterpret_cast<const C*>(sums);
     for (Index q = 0; q < r_; ++q) {
-      for (S* const to : {sum, crossed}) {
-        detail::from_spectrum(
-            *plan_, [from](Index k) { return from[k]; }, x, scratch);
-        read_sum(x, to);
-        from += size_;
-      }
+      detail::from_spectrum(
+          *plan_, [from = reinterpret_cast<const C*>(sums) + q * size_](Index k) { return from[k]; },
+          x, scratch);
+      detail::zip<S>(x, N_, {1, 1}, {sum, crossed});
       // The adjoint of what the constructor does.
-      const S first_difference = sum[1] + crossed[1];
+      const S first = sum[1] + crossed[1];
       for (Index i = 0; i < N_; i += 2) {
-        const bool last = i + 2 == N_;
-        const S next = last ? first_difference : sum[i + 3] + crossed[i + 3];
+        const S next = i + 2 < N_ ? sum[i + 3] + crossed[i + 3] : first;
         sum[i] *= scale_;
         sum[i + 1] = S(0.5) * scale_ * (sum[i + 1] - crossed[i + 1] - next);
       }
@@ -413,7 +410,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   std::shared_ptr<const Plan> plan_;
   Index size_;    ///< elements of a spectrum
   C* spectra_A_;  ///< two for each row of A
-  S* B_;          ///< r signals
+  S* B_;          ///< r packed columns
   S* zeros_;      ///< N
   int exponent_;  ///< of s
   int exponent_A_;

@@ -67,7 +67,7 @@ class SpectralPanels {
                  std::initializer_list<StorageOrder> orders, Index widest = 32)
       : N_(N), size_(size), scratch_(scratch), b_(b) {
     for (const StorageOrder order : orders) row_major_ += order == StorageOrder::RowMajor ? 1 : 0;
-    width_ = row_major_ > 0 ? widest : lane_columns<S>;
+    width_ = row_major_ > 0 ? widest : 2;
   }
 
   Index tasks(const Workspace& workspace) const {
