@@ -32,7 +32,7 @@ Index signal_length(Index n) {
   return length;
 }
 
-/// Plan for a smooth length N = V L: Stockham passes of radix 8, 4, 2, 3, 5, 7 for the L of each
+/// Plan for a smooth length N = V L: passes of radix 8, 4, 2, 3, 5, 7 for the L of each
 /// lane, then one of radix V across lanes.
 template <typename S>
 class FftPlan {
@@ -42,34 +42,44 @@ class FftPlan {
 
   struct Pass {
     int radix;
-    Index m;                                 ///< butterflies of different twiddle
-    Index stride;                            ///< butterflies that share a twiddle
+    Index m;                                 ///< butterflies in a block
+    Index step;                              ///< between the numbers that a butterfly stores
+    std::vector<Index> places;               ///< where each block stores
     std::vector<ComplexScalar<S>> twiddles;  ///< (radix - 1) for each of m, forward
   };
 
   /// `length` is smooth and a multiple of V.
   explicit FftPlan(Index length) : length_(length) {
     Index remaining = lane_length();
-    Index stride = 1;
+    std::vector<Index> natural{0};  // coefficient that comes first in each block
     for (const int radix : radices(remaining)) {
-      Pass pass{radix, remaining / radix, stride, {}};
-      for (Index p = 0; p < pass.m; ++p) {
+      const Index m = remaining / radix;
+      const auto blocks = static_cast<Index>(natural.size());
+      Pass pass{radix, m, m > 1 ? m : blocks, natural, {}};
+      if (m > 1) {
+        for (Index i = 0; i < blocks; ++i) pass.places[std::size_t(i)] = i * remaining;
+      }
+      for (Index p = 0; p < m; ++p) {
         for (int j = 1; j < radix; ++j) pass.twiddles.push_back(root(p * j, remaining));
       }
       passes_.push_back(std::move(pass));
-      remaining /= radix;
-      stride *= radix;
+      std::vector<Index> next;
+      for (const Index first : natural) {
+        for (int j = 0; j < radix; ++j) next.push_back(first + blocks * j);
+      }
+      natural = std::move(next);
+      remaining = m;
     }
-    // Lane l of block g, row j: w_N^(j f), f = V g + l mod V; zero beyond L.
-    lane_twiddles_.resize(static_cast<std::size_t>(2 * spectrum_size() * W));
+    // Lane l of block g, row j: w_N^(j f), f = V g + l; zero beyond L.
+    lane_twiddles_.resize(static_cast<std::size_t>(2 * spectrum_size() * V));
     for (Index k = 0; k < spectrum_size(); ++k) {
-      S* to = lane_twiddles_.data() + 2 * W * k;
-      for (Index l = 0; l < W; ++l) {
-        const Index f = k / V * V + l % V;
+      S* to = lane_twiddles_.data() + 2 * V * k;
+      for (Index l = 0; l < V; ++l) {
+        const Index f = k / V * V + l;
         if (f >= lane_length()) continue;
         const ComplexScalar<S> w = root(f * (k % V), length_);
         to[l] = w.re;
-        to[W + l] = w.im;
+        to[V + l] = w.im;
       }
     }
   }
@@ -85,8 +95,8 @@ class FftPlan {
 
   const std::vector<Pass>& passes() const { return passes_; }
   ComplexLanes<S> lane_twiddle(Index k) const {
-    const S* from = lane_twiddles_.data() + 2 * W * k;
-    return {load_lanes<S>(from), load_lanes<S>(from + W)};
+    const S* from = lane_twiddles_.data() + 2 * V * k;
+    return {load_twice(from), load_twice(from + V)};
   }
 
  private:

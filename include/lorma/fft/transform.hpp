@@ -16,7 +16,7 @@
 /// Every element is loaded before any is stored. Cost about 5 N log2 N flops.
 
 #include "lorma/fft/lane_pass.hpp"
-#include "lorma/fft/stockham.hpp"
+#include "lorma/fft/passes.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
@@ -24,12 +24,9 @@ namespace lorma::inline LORMA_ABI::detail {
 template <typename S>
 const ComplexLanes<S>* to_lane_spectra(const FftPlan<S>& plan, const Weighted<S>& from,
                                        ComplexLanes<S>* scratch) {
-  // The passes alternate between the buffers; the last of them has to end in one it does not read.
-  ComplexLanes<S>* first = scratch;
-  ComplexLanes<S>* second = scratch + plan.spectrum_size();
-  ComplexLanes<S>* last = plan.passes().size() % 2 == 0 ? second : first;
+  ComplexLanes<S>* const last = scratch + plan.spectrum_size();
   for (Index f = plan.lane_length(); f < plan.spectrum_size(); ++f) last[f] = ComplexLanes<S>{};
-  transform_lanes<S>(plan, from, Elements<S>{last}, {first}, {second});
+  transform_lanes<S>(plan, from, Elements<S>{last}, {scratch});
   return last;
 }
 
@@ -58,8 +55,7 @@ void to_spectra(const FftPlan<S>& plan, const std::type_identity_t<Weighted<S>>&
 
 template <typename S, typename Target>
 void from_lane_spectra(const FftPlan<S>& plan, const Target& to, ComplexLanes<S>* scratch) {
-  transform_lanes<S>(plan, Elements<S>{scratch}, to.swapped(), {scratch + plan.spectrum_size()},
-                     {scratch});
+  transform_lanes<S>(plan, Elements<S>{scratch}, to.swapped(), {scratch});
 }
 
 template <typename S, typename Load, typename Target>
