@@ -62,32 +62,31 @@ class Operator<Spectral, Inflation, Backend, S> {
         exponent_B_(largest_exponent(f.B)),
         scale_(f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_ / 2)) {
     const auto frame = workspace.frame();
-    S* const column = workspace.template take_array<S>(W + N_) + W;
-    S* const direct = workspace.template take_array<S>(N_);
-    S* const crossed = workspace.template take_array<S>(N_);
+    const MatrixView<S> packed(B_, N_, r_, N_);
+    Backend::fill(workspace, S(0), packed.row_range(n_, N_ - n_));
+    Backend::copy(workspace, f.B, packed.row_range(0, n_));
+    const S power_B = detail::power_of_two<S>(-exponent_B_);
+    for (Index q = 0; q < r_; ++q) detail::pack(B_ + q * N_, power_B, N_, B_ + q * N_);
+
+    const MatrixView<S> rows = workspace.template take<S>(W + N_, r_);
+    Backend::fill(workspace, S(0), rows.row_range(W + n_, N_ - n_));
+    Backend::copy(workspace, f.A.transposed(), rows.row_range(W, n_));
     const Signal<S> x = signal_at(workspace.template take_array<S>(2 * N_));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
-    for (S* const zero : {zeros_, column, crossed}) std::fill_n(zero, N_, S(0));
-    const MatrixView<S> place(column, n_, 1, n_);
+    const S power_A = detail::power_of_two<S>(-exponent_A_);
     for (Index q = 0; q < r_; ++q) {
-      Backend::copy(workspace, f.B.col_range(q, 1), place);
-      detail::pack(column, detail::power_of_two<S>(-exponent_B_), N_, B_ + q * N_);
-    }
-    const S power = detail::power_of_two<S>(-exponent_A_);
-    for (Index q = 0; q < r_; ++q) {
-      Backend::copy(workspace, f.A.row_range(q, 1).transposed(), place);
-      column[-1] = column[N_ - 1];
-      for (Index i = 0; i < N_; i += 2) {
-        const S odd = S(0.5) * power * column[i + 1];
-        const S last = S(0.5) * power * column[i - 1];
-        direct[i] = power * column[i];
-        direct[i + 1] = odd - last;
-        crossed[i + 1] = -odd - last;
-      }
-      detail::unzip<S>({direct, crossed}, {scale_, scale_}, N_, x);
+      S* const row = rows.data + q * rows.ld + W;
+      std::copy_n(row + N_ - 2, 2, row - 2);
+      detail::unzip<S>({row, row - 2}, {power_A, power_A}, N_, x);
+      cross(x);
       detail::to_spectrum(
-          *plan_, x, [to = spectra_A_ + q * size_](Index k, const C& v) { to[k] = v; }, scratch);
+          *plan_, x,
+          [to = spectra_A_ + q * size_, scale = scale_](Index k, const C& v) {
+            to[k] = detail::scaled(v, scale);
+          },
+          scratch);
     }
+    std::fill_n(zeros_, N_, S(0));
   }
 
   /// Nothing: transforming again is faster than reading (r + 1) times the size of Y from memory.
@@ -249,6 +248,8 @@ class Operator<Spectral, Inflation, Backend, S> {
               to_A[k] = to_A[k] + C{detail::column_sums<S>(a.re, b.re),
                                     detail::column_sums<S>(a.im, b.im)};
             });
+      }
+      for (Index q = 0; q < r_; ++q) {
         correlate(q, scratch, detail::AddProduct<S>{sums_B + q * N_, scratch.first});
       }
       if (wants_input) write_adjoint(exponents, result, c, scratch);
@@ -263,6 +264,22 @@ class Operator<Spectral, Inflation, Backend, S> {
   static C direct(const C& a) { return twice(reinterpret_cast<const S*>(&a)); }
   static C crossed(const C& a) { return twice(reinterpret_cast<const S*>(&a) + W / 2); }
   static C twice(const S* a) { return {detail::load_twice(a), detail::load_twice(a + W)}; }
+
+  /// Of a = e + T o and T^2 a as two columns, T the turn by one, the signals e + i (o - T^2 o) / 2 and
+  /// -i (o + T^2 o) / 2 whose spectra correlate with a (docs/mathematics.md, section 4); its own
+  /// adjoint.
+  void cross(const Signal<S>& x) const {
+    constexpr Index V = W / 2;
+    for (Index i = 0; i < N_; i += W) {
+      for (Index l = i; l < i + V; ++l) {
+        const S a = x.im[l];
+        const S b = x.im[V + l];
+        x.im[l] = S(0.5) * (a - b);
+        x.im[V + l] = S(-0.5) * (a + b);
+        x.re[V + l] = S(0);
+      }
+    }
+  }
 
   static std::array<S, 2> powers(const Exponents& exponents, int sign) {
     return {detail::power_of_two<S>(sign * exponents[0]),
@@ -385,21 +402,17 @@ class Operator<Spectral, Inflation, Backend, S> {
       }
     }
     if (dA.data == nullptr) return;
-    S* const crossed = workspace.template take_array<S>(N_);
+    S* const turned = workspace.template take_array<S>(N_ + W);
     const Signal<S> x = signal_at(workspace.template take_array<S>(2 * N_));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
     for (Index q = 0; q < r_; ++q) {
       detail::from_spectrum(
           *plan_, [from = reinterpret_cast<const C*>(sums) + q * size_](Index k) { return from[k]; },
           x, scratch);
-      detail::zip<S>(x, N_, {1, 1}, {sum, crossed});
-      // The adjoint of what the constructor does.
-      const S first = sum[1] + crossed[1];
-      for (Index i = 0; i < N_; i += 2) {
-        const S next = i + 2 < N_ ? sum[i + 3] + crossed[i + 3] : first;
-        sum[i] *= scale_;
-        sum[i + 1] = S(0.5) * scale_ * (sum[i + 1] - crossed[i + 1] - next);
-      }
+      cross(x);
+      detail::zip<S>(x, N_, {scale_, scale_}, {sum, turned});
+      std::copy_n(turned, 2, turned + N_);
+      for (Index i = 0; i < n_; ++i) sum[i] += turned[i + 2];
       write(exponent_B_, dA.row_range(q, 1).transposed());
     }
   }
