@@ -135,10 +135,10 @@ LORMA_INLINE Lanes<S> load_twice(const S* from) {
 template <typename S>
 LORMA_INLINE Lanes<S> column_sums(const Lanes<S>& a, const Lanes<S>& b) {
   constexpr auto first = [](int i) {
-    return i < lane_samples<S> ? i : lane_count<S> + i - lane_samples<S>;
+    return i < lane_samples<S> ? i : lane_count<S> + i;  // a blend
   };
   constexpr auto second = [](int i) {
-    return i < lane_samples<S> ? lane_samples<S> + i : lane_count<S> + i;
+    return i < lane_samples<S> ? lane_samples<S> + i : lane_count<S> + i - lane_samples<S>;
   };
   return picked<S, first>(a, b) + picked<S, second>(a, b);
 }
@@ -173,6 +173,17 @@ ComplexLanes<S> multiply(const ComplexLanes<S>& a, const W& w) {
 template <typename S>
 ComplexLanes<S> multiply_conjugate(const ComplexLanes<S>& a, const ComplexLanes<S>& w) {
   return {a.re * w.re + a.im * w.im, a.im * w.re - a.re * w.im};
+}
+/// c + a w and c + a conj(w), in steps that are fused multiply-adds where the target has them.
+template <typename S>
+ComplexLanes<S> plus_product(const ComplexLanes<S>& c, const ComplexLanes<S>& a,
+                             const ComplexLanes<S>& w) {
+  return {c.re + a.re * w.re - a.im * w.im, c.im + a.re * w.im + a.im * w.re};
+}
+template <typename S>
+ComplexLanes<S> plus_conjugate_product(const ComplexLanes<S>& c, const ComplexLanes<S>& a,
+                                       const ComplexLanes<S>& w) {
+  return {c.re + a.re * w.re + a.im * w.im, c.im + a.im * w.re - a.re * w.im};
 }
 /// t a, for one real t or one in each lane.
 template <typename S, typename T>

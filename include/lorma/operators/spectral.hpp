@@ -121,6 +121,7 @@ class Operator<Spectral, Inflation, Backend, S> {
       for (Index c = 0; c < count; c += 2) {
         const Exponents exponents = exponents_of(in, c);
         read(in, c, false, powers(exponents, -1), scratch);
+        std::fill_n(scratch.sum, 2 * size_, C{});  // sum_mirrored too
         for (Index q = 0; q < r_; ++q) {
           transform_weighted(q, scratch.first, scratch.scratch, add_convolution(q, scratch));
         }
@@ -205,12 +206,10 @@ class Operator<Spectral, Inflation, Backend, S> {
 
   /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
   auto add_convolution(Index q, const Scratch& scratch) const {
-    return [first = q == 0, A = spectra_A_ + q * size_, sum = scratch.sum,
+    return [A = spectra_A_ + q * size_, sum = scratch.sum,
             sum_mirrored = scratch.sum_mirrored](Index k, const C& x) {
-      const C a = detail::multiply(x, direct(A[k]));
-      const C b = detail::multiply(x, crossed(A[k]));
-      sum[k] = first ? a : sum[k] + a;
-      sum_mirrored[k] = first ? b : sum_mirrored[k] + b;
+      sum[k] = detail::plus_product(sum[k], x, direct(A[k]));
+      sum_mirrored[k] = detail::plus_product(sum_mirrored[k], x, crossed(A[k]));
     };
   }
 
@@ -237,6 +236,7 @@ class Operator<Spectral, Inflation, Backend, S> {
            scratch);
       transform(scratch);
       read(in_G, c, false, powers(exponents, -1), scratch);
+      std::fill_n(scratch.sum, 2 * size_, C{});  // sum_mirrored too
       for (Index q = 0; q < r_; ++q) {
         transform_weighted(
             q, scratch.first, scratch.scratch,
@@ -366,8 +366,8 @@ class Operator<Spectral, Inflation, Backend, S> {
     detail::from_spectrum(
         *plan_,
         [y = scratch.spectrum, mirrored = scratch.mirrored, a = spectra_A_ + q * size_](Index k) {
-          return detail::multiply_conjugate(y[k], direct(a[k])) +
-                 detail::multiply_conjugate(mirrored[k], crossed(a[k]));
+          return detail::plus_conjugate_product(detail::multiply_conjugate(y[k], direct(a[k])),
+                                                mirrored[k], crossed(a[k]));
         },
         to, scratch.scratch);
   }
