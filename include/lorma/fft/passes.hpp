@@ -2,9 +2,8 @@
 #ifndef LORMA_FFT_PASSES_HPP
 #define LORMA_FFT_PASSES_HPP
 
-/// A transform of length L in each lane, unscaled, in natural order: passes of decimation in
-/// frequency, in place but for the first, which reads the source, and the last, which puts every
-/// number where it belongs.
+/// A transform of length L in each lane, unscaled: passes of decimation in frequency, in place but
+/// for the first of a transform that reads a source, and the last of one that writes to a target.
 ///
 /// A pass is compiled for each radix and each pair of types that it reads from and writes to, most
 /// of what a transform costs a compiler. So these types are few (fft/signal.hpp), and the inverse
@@ -52,16 +51,25 @@ void pass_of_any_radix(const typename FftPlan<S>::Pass& pass, const Source& from
   (std::integer_sequence<int, 8, 4, 2, 3, 5, 7>());
 }
 
-/// All passes, from.load(i) to to.store(k, x); `buffer`: L elements for what lies between, perhaps
-/// those that `from` reads.
-template <typename S, typename Source, typename Target>
-void transform_lanes(const FftPlan<S>& plan, const Source& from, const Target& to,
-                     Elements<S> buffer) {
+/// All passes from a source into `buffer`, coefficient f to element plan.place(f).
+template <typename S, typename Source>
+void transform_lanes(const FftPlan<S>& plan, const Source& from, Elements<S> buffer) {
   const auto& passes = plan.passes();
-  if (passes.empty()) return to.store(0, from.load(0));
-  if (passes.size() == 1) return pass_of_any_radix<S>(passes[0], from, to);
+  if (passes.empty()) return buffer.store(0, from.load(0));
+  if (passes.size() == 1) return pass_of_any_radix<S>(plan.last_in_place(), from, buffer);
   pass_of_any_radix<S>(passes[0], from, buffer);
   for (std::size_t i = 1; i + 1 < passes.size(); ++i) {
+    pass_of_any_radix<S>(passes[i], buffer, buffer);
+  }
+  pass_of_any_radix<S>(plan.last_in_place(), buffer, buffer);
+}
+
+/// All passes from `buffer`, which is overwritten, to to.store(f, x) in natural order.
+template <typename S, typename Target>
+void transform_lanes_to(const FftPlan<S>& plan, Elements<S> buffer, const Target& to) {
+  const auto& passes = plan.passes();
+  if (passes.empty()) return to.store(0, buffer.load(0));
+  for (std::size_t i = 0; i + 1 < passes.size(); ++i) {
     pass_of_any_radix<S>(passes[i], buffer, buffer);
   }
   pass_of_any_radix<S>(passes.back(), buffer, to);

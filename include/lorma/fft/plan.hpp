@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <numbers>
+#include <numeric>
 #include <vector>
 
 #include "lorma/fft/lanes.hpp"
@@ -70,6 +71,16 @@ class FftPlan {
       natural = std::move(next);
       remaining = m;
     }
+    if (!passes_.empty()) {
+      last_in_place_ = passes_.back();
+      last_in_place_.step = 1;
+      for (std::size_t i = 0; i < last_in_place_.places.size(); ++i) {
+        last_in_place_.places[i] = Index(i) * last_in_place_.radix;
+      }
+    }
+    places_.resize(std::size_t(spectrum_size()));
+    std::iota(places_.begin(), places_.end(), Index(0));
+    for (std::size_t i = 0; i < natural.size(); ++i) places_[std::size_t(natural[i])] = Index(i);
     // Lane l of block g, row j: w_N^(j f), f = V g + l; zero beyond L.
     lane_twiddles_.resize(static_cast<std::size_t>(2 * spectrum_size() * V));
     for (Index k = 0; k < spectrum_size(); ++k) {
@@ -91,9 +102,14 @@ class FftPlan {
   /// Elements of a spectrum: L rounded up to a multiple of V.
   Index spectrum_size() const { return (lane_length() + V - 1) / V * V; }
   /// Elements of scratch that a transform needs.
-  Index scratch_size() const { return 2 * spectrum_size(); }
+  Index scratch_size() const { return spectrum_size(); }
 
   const std::vector<Pass>& passes() const { return passes_; }
+  /// The last of them, leaving its numbers in place: coefficient f is then element place(f).
+  const Pass& last_in_place() const { return last_in_place_; }
+  Index place(Index f) const { return places_[static_cast<std::size_t>(f)]; }
+  /// The coefficient of a lane that is conj of coefficient f where the signal is conj of itself.
+  Index mirrored(Index f) const { return f == 0 || f >= lane_length() ? f : lane_length() - f; }
   ComplexLanes<S> lane_twiddle(Index k) const {
     const S* from = lane_twiddles_.data() + 2 * V * k;
     return {load_twice(from), load_twice(from + V)};
@@ -121,6 +137,8 @@ class FftPlan {
 
   Index length_;
   std::vector<Pass> passes_;
+  Pass last_in_place_{};
+  std::vector<Index> places_;
   std::vector<S> lane_twiddles_;
 };
 

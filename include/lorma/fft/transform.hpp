@@ -20,61 +20,50 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// The spectra of the lanes, zero up to whole blocks.
+/// The spectra of the lanes into `scratch`, in the order of plan.place, zero up to whole blocks.
 template <typename S>
-const ComplexLanes<S>* to_lane_spectra(const FftPlan<S>& plan, const Weighted<S>& from,
-                                       ComplexLanes<S>* scratch) {
-  ComplexLanes<S>* const last = scratch + plan.spectrum_size();
-  for (Index f = plan.lane_length(); f < plan.spectrum_size(); ++f) last[f] = ComplexLanes<S>{};
-  transform_lanes<S>(plan, from, Elements<S>{last}, {scratch});
-  return last;
+void to_lane_spectra(const FftPlan<S>& plan, const Weighted<S>& from, ComplexLanes<S>* scratch) {
+  transform_lanes<S>(plan, from, Elements<S>{scratch});
+  std::fill(scratch + plan.lane_length(), scratch + plan.spectrum_size(), ComplexLanes<S>{});
 }
 
 template <typename S, typename Store>
 void to_spectrum(const FftPlan<S>& plan, const std::type_identity_t<Weighted<S>>& from,
                  const Store& store, ComplexLanes<S>* scratch) {
-  const ComplexLanes<S>* Z = to_lane_spectra<S>(plan, from, scratch);
+  to_lane_spectra<S>(plan, from, scratch);
   join_lanes(
-      plan, [Z](Index f) { return Z[f]; }, store);
+      plan, [&plan, scratch](Index f) { return scratch[plan.place(f)]; }, store);
 }
 
 template <typename S, typename Store, typename StoreMirrored>
 void to_spectra(const FftPlan<S>& plan, const std::type_identity_t<Weighted<S>>& from,
                 const Store& store, const StoreMirrored& store_mirrored, ComplexLanes<S>* scratch) {
-  const ComplexLanes<S>* Z = to_lane_spectra<S>(plan, from, scratch);
-  join_lanes(
-      plan, [Z](Index f) { return Z[f]; }, store);
+  to_spectrum(plan, from, store, scratch);
   join_lanes(
       plan,
-      [Z, L = plan.lane_length()](Index f) {
-        const Index mirrored = f == 0 || f >= L ? f : L - f;
-        return ComplexLanes<S>{Z[mirrored].re, -Z[mirrored].im};
+      [&plan, scratch](Index f) {
+        const ComplexLanes<S>& x = scratch[plan.place(plan.mirrored(f))];
+        return ComplexLanes<S>{x.re, -x.im};
       },
       store_mirrored);
-}
-
-template <typename S, typename Target>
-void from_lane_spectra(const FftPlan<S>& plan, const Target& to, ComplexLanes<S>* scratch) {
-  transform_lanes<S>(plan, Elements<S>{scratch}, to.swapped(), {scratch});
 }
 
 template <typename S, typename Load, typename Target>
 void from_spectrum(const FftPlan<S>& plan, const Load& load, const Target& to,
                    ComplexLanes<S>* scratch) {
   part_lanes(plan, load, [scratch](Index f, const ComplexLanes<S>& x) { scratch[f] = x; });
-  from_lane_spectra<S>(plan, to, scratch);
+  transform_lanes_to(plan, Elements<S>{scratch}, to.swapped());
 }
 
 template <typename S, typename Load, typename LoadMirrored, typename Target>
 void from_spectra(const FftPlan<S>& plan, const Load& load, const LoadMirrored& load_mirrored,
                   const Target& to, ComplexLanes<S>* scratch) {
   part_lanes(plan, load, [scratch](Index f, const ComplexLanes<S>& x) { scratch[f] = x; });
-  part_lanes(plan, load_mirrored,
-             [scratch, L = plan.lane_length()](Index f, const ComplexLanes<S>& x) {
-               ComplexLanes<S>& sum = scratch[f == 0 || f >= L ? f : L - f];
-               sum = ComplexLanes<S>{sum.re - x.re, sum.im + x.im};
-             });
-  from_lane_spectra<S>(plan, to, scratch);
+  part_lanes(plan, load_mirrored, [&plan, scratch](Index f, const ComplexLanes<S>& x) {
+    ComplexLanes<S>& sum = scratch[plan.mirrored(f)];
+    sum = ComplexLanes<S>{sum.re - x.re, sum.im + x.im};
+  });
+  transform_lanes_to(plan, Elements<S>{scratch}, to.swapped());
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

@@ -143,7 +143,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const Index b = Y.cols;
     // Groups of 16 to 32 columns, by b alone; each sums by itself, then they are added in order to
     // the first, some at a time.
-    const Index group = std::clamp<Index>((b + 15) / 16 * 2, 16, 32);
+    const Index group = std::clamp<Index>((b + 15) / 16 * 2, 16, widest);
     const Index groups = (b + group - 1) / group;
     Panels all = panels(b, {G.order, Y.order, wants_input ? dY.order : G.order}, group);
     const Index tasks =
@@ -197,12 +197,13 @@ class Operator<Spectral, Inflation, Backend, S> {
     scratch.write(result, out);
   }
 
-  Panels panels(Index b, std::initializer_list<StorageOrder> orders, Index widest = 32) const {
-    return Panels(N_, size_, plan_->scratch_size(), b, orders, widest);
+  Panels panels(Index b, std::initializer_list<StorageOrder> orders, Index width = widest) const {
+    return Panels(N_, size_, plan_->scratch_size(), b, orders, width);
   }
 
  private:
   using Exponents = std::array<int, 2>;
+  static constexpr Index widest = 32;
 
   /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
   auto add_convolution(Index q, const Scratch& scratch) const {
@@ -224,12 +225,15 @@ class Operator<Spectral, Inflation, Backend, S> {
     const bool wants_input = dY.data != nullptr;
     const auto result = wants_input ? scratch.output(dY) : MatrixView<S>();
     int common = std::numeric_limits<int>::min();
-    for (Index c = 0; c < Y.cols; ++c) {
-      common = std::max(common, detail::largest_exponent(in_G.data + c * in_G.ld, n_) +
-                                    detail::largest_exponent(in_Y.data + c * in_Y.ld, n_));
+    std::array<Exponents, widest / 2> exponents_G;
+    for (Index c = 0; c < Y.cols; c += 2) {
+      const Exponents of_G = exponents_of(in_G, c);
+      const Exponents of_Y = exponents_of(in_Y, c);
+      common = std::max({common, of_G[0] + of_Y[0], of_G[1] + of_Y[1]});
+      exponents_G[std::size_t(c / 2)] = of_G;
     }
     for (Index c = 0; c < Y.cols; c += 2) {
-      const Exponents exponents = exponents_of(in_G, c);
+      const Exponents exponents = exponents_G[std::size_t(c / 2)];
       read(in_Y, c, true,
            {detail::power_of_two<S>(exponents[0] - common),
             detail::power_of_two<S>(exponents[1] - common)},
@@ -288,7 +292,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Of columns c and c + 1 of X; the second may be missing.
   Exponents exponents_of(const MatrixView<const S>& X, Index c) const {
     const auto of = [&](Index j) {
-      return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_) : 0;
+      return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_) : -detail::largest_power<S>;
     };
     return {of(c), of(c + 1)};
   }
