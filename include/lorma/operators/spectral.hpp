@@ -285,6 +285,11 @@ class Operator<Spectral, Inflation, Backend, S> {
     }
   }
 
+  /// Two factors of 2^exponent, which may be no number itself.
+  static std::pair<S, S> two_powers(int exponent) {
+    const int first = std::clamp(exponent, -detail::largest_power<S>, detail::largest_power<S>);
+    return {detail::power_of_two<S>(first), detail::power_of_two<S>(exponent - first)};
+  }
   static std::array<S, 2> powers(const Exponents& exponents, int sign) {
     return {detail::power_of_two<S>(sign * exponents[0]),
             detail::power_of_two<S>(sign * exponents[1])};
@@ -322,16 +327,13 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Columns c and c + 1 of X, each times 2^exponent, from a signal; fold: as the adjoint of `read`.
   void write(const Signal<S>& from, const Exponents& exponents, const MatrixView<S>& X, Index c,
              bool fold, const Scratch& scratch) const {
-    // 2^exponent may be no number, so it is taken in two steps.
     std::array<S*, 2> to = scratch.columns;
     std::array<S, 2> scale{1, 1};
     std::array<S, 2> rest{1, 1};
     const auto present = std::size_t(std::min<Index>(2, X.cols - c));
     for (std::size_t h = 0; h < present; ++h) {
-      const int exponent = exponents[h] + exponent_A_ + exponent_B_ + exponent_;
-      const int first = std::clamp(exponent, -detail::largest_power<S>, detail::largest_power<S>);
-      scale[h] = detail::power_of_two<S>(first);
-      rest[h] = detail::power_of_two<S>(exponent - first);
+      std::tie(scale[h], rest[h]) =
+          two_powers(exponents[h] + exponent_A_ + exponent_B_ + exponent_);
       if (N_ == n_) to[h] = X.data + (c + Index(h)) * X.ld;
     }
     if (N_ == n_) {
@@ -389,21 +391,18 @@ class Operator<Spectral, Inflation, Backend, S> {
   void write_gradients(Workspace& workspace, const S* sums, int exponent, const MatrixView<S>& dA,
                        const MatrixView<S>& dB, bool accumulate) const {
     const auto frame = workspace.frame();
-    S* const sum = workspace.template take_array<S>(N_);
+    const MatrixView<S> result = workspace.template take<S>(N_, r_);
     const auto write = [&](int e, const MatrixView<S>& to) {
-      const int all = e + exponent + exponent_;
-      const int first = std::clamp(all, -detail::largest_power<S>, detail::largest_power<S>);
-      const S scale = detail::power_of_two<S>(first);
-      const S rest = detail::power_of_two<S>(all - first);
-      for (Index i = 0; i < n_; ++i) sum[i] = sum[i] * scale * rest;
-      const MatrixView<const S> result(sum, n_, 1, n_);
-      accumulate ? Backend::add(workspace, result, to) : Backend::copy(workspace, result, to);
+      const auto [scale, rest] = two_powers(e + exponent + exponent_);
+      for (Index i = 0; i < N_ * r_; ++i) result.data[i] = result.data[i] * scale * rest;
+      const auto from = as_const(result.row_range(0, n_));
+      accumulate ? Backend::add(workspace, from, to) : Backend::copy(workspace, from, to);
     };
     if (dB.data != nullptr) {
       for (Index q = 0; q < r_; ++q) {
-        detail::unpack(sums + r_ * 2 * W * size_ + q * N_, N_, sum);
-        write(exponent_A_, dB.col_range(q, 1));
+        detail::unpack(sums + r_ * 2 * W * size_ + q * N_, N_, result.data + q * N_);
       }
+      write(exponent_A_, dB);
     }
     if (dA.data == nullptr) return;
     S* const turned = workspace.template take_array<S>(N_ + W);
@@ -414,11 +413,12 @@ class Operator<Spectral, Inflation, Backend, S> {
           *plan_, [from = reinterpret_cast<const C*>(sums) + q * size_](Index k) { return from[k]; },
           x, scratch);
       cross(x);
-      detail::zip<S>(x, N_, {scale_, scale_}, {sum, turned});
+      S* const row = result.data + q * N_;
+      detail::zip<S>(x, N_, {scale_, scale_}, {row, turned});
       std::copy_n(turned, 2, turned + N_);
-      for (Index i = 0; i < n_; ++i) sum[i] += turned[i + 2];
-      write(exponent_B_, dA.row_range(q, 1).transposed());
+      for (Index i = 0; i < N_; ++i) row[i] += turned[i + 2];
     }
+    write(exponent_B_, dA.transposed());
   }
 
   Index n_;
