@@ -4,12 +4,11 @@
 
 /// Scaling by powers of two, which rounds nothing: numbers of any size are worked on near 1.
 
-#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "lorma/core/types.hpp"
+#include "lorma/core/config.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
@@ -21,27 +20,6 @@ inline constexpr int largest_power = 1 - std::numeric_limits<S>::min_exponent;
 template <typename S>
 int exponent_of(S x) {
   return std::clamp(std::ilogb(x), -largest_power<S>, largest_power<S>);
-}
-
-/// That of the largest of n numbers; NaN may or may not count.
-template <typename S>
-int largest_exponent(const S* x, Index n) {
-  // Four chains of packets: Eigen's own reduction waits for one or two.
-  using namespace Eigen::internal;  // NOLINT(google-build-using-namespace)
-  using Packet = typename packet_traits<S>::type;
-  constexpr Index size = unpacket_traits<Packet>::size;
-  Index i = 0;
-  S largest = 0;
-  if (n >= 4 * size) {
-    Packet m[4];
-    for (Index j = 0; j < 4; ++j) m[j] = pabs(ploadu<Packet>(x + j * size));
-    for (i = 4 * size; i + 4 * size <= n; i += 4 * size) {
-      for (Index j = 0; j < 4; ++j) m[j] = pmax(m[j], pabs(ploadu<Packet>(x + i + j * size)));
-    }
-    largest = predux_max(pmax(pmax(m[0], m[1]), pmax(m[2], m[3])));
-  }
-  for (; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
-  return exponent_of(largest);
 }
 
 /// 2^e for any e: 0 or infinity where that is no number.

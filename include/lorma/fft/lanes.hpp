@@ -111,9 +111,9 @@ LORMA_INLINE Lanes<S> load_twice(const S* from) {
   // One load; GCC makes a load and a shuffle of what stands below.
   if constexpr (sizeof(S) * V == 32) {
     if constexpr (sizeof(S) == 4) {
-      return (Lanes<S>)_mm512_broadcast_f32x8(_mm256_loadu_ps(from));
+      return (Lanes<S>)_mm512_maskz_broadcast_f32x8(__mmask16(-1), _mm256_loadu_ps(from));
     } else {
-      return (Lanes<S>)_mm512_broadcast_f64x4(_mm256_loadu_pd(from));
+      return (Lanes<S>)_mm512_maskz_broadcast_f64x4(__mmask8(-1), _mm256_loadu_pd(from));
     }
   }
 #endif
@@ -141,6 +141,16 @@ LORMA_INLINE Lanes<S> column_sums(const Lanes<S>& a, const Lanes<S>& b) {
     return i < lane_samples<S> ? lane_samples<S> + i : lane_count<S> + i - lane_samples<S>;
   };
   return picked<S, first>(a, b) + picked<S, second>(a, b);
+}
+
+/// The larger in each lane.
+template <typename S>
+LORMA_INLINE Lanes<S> larger(const Lanes<S>& a, const Lanes<S>& b) {
+#ifndef LORMA_NO_GNU_VECTORS
+  return a > b ? a : b;
+#else
+  return a.max(b);
+#endif
 }
 
 /// One complex number in each lane.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "lorma/core/power_of_two.hpp"
 #include "lorma/core/view.hpp"
 #include "lorma/fft/lanes.hpp"
 
@@ -97,6 +98,27 @@ struct AddProduct {
                                                     : column_sums<S>(x.re, x.im)));
   }
 };
+
+/// exponent_of the largest of n numbers; NaN may or may not count.
+template <typename S>
+int largest_exponent(const S* x, Index n) {
+  constexpr Index W = lane_count<S>;
+  constexpr int chains = 4;  // maxima that do not wait for each other
+  Lanes<S> m[chains] = {};
+  Index i = 0;
+  for (; i + chains * W <= n; i += chains * W) {
+    LORMA_UNROLL
+    for (int j = 0; j < chains; ++j) {
+      const Lanes<S> v = load_lanes<S>(x + i + j * W);
+      m[j] = larger<S>(m[j], larger<S>(v, -v));
+    }
+  }
+  S numbers[W];
+  store_lanes<S>(numbers, larger<S>(larger<S>(m[0], m[1]), larger<S>(m[2], m[3])));
+  S largest = *std::max_element(numbers, numbers + W);
+  for (; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
+  return exponent_of(largest);
+}
 
 /// One column of N scaled numbers, packed.
 template <typename S>
