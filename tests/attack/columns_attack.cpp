@@ -118,12 +118,15 @@ double ratio(std::mt19937_64& urbg) {
   for (Index m = 0; m < n; ++m) {
     for (Index i = 0; i < n; ++i) D(i, m) = dP(i, (i + m) % n);
   }
-  const double unit = eps * (log_n + static_cast<double>(b)) *
-                      static_cast<double>(s) * columns;
-  take((gradients.dA.template cast<long double>() - static_cast<long double>(s) * Bx.transpose() * D).norm(),
-       unit * norm_of(B) + std::numeric_limits<S>::min());
-  take((gradients.dB.template cast<long double>() - static_cast<long double>(s) * D * Ax.transpose()).norm(),
-       unit * norm_of(A) + std::numeric_limits<S>::min());
+  const double unit = eps * (log_n + static_cast<double>(b)) * static_cast<double>(s) * columns;
+  take(
+      (gradients.dA.template cast<long double>() - static_cast<long double>(s) * Bx.transpose() * D)
+          .norm(),
+      unit * norm_of(B) + std::numeric_limits<S>::min());
+  take(
+      (gradients.dB.template cast<long double>() - static_cast<long double>(s) * D * Ax.transpose())
+          .norm(),
+      unit * norm_of(A) + std::numeric_limits<S>::min());
   return worst;
 }
 

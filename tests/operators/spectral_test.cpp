@@ -3,12 +3,12 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
 #include <lorma/backend/eigen_cpu.hpp>
 #include <lorma/inflation/cyclic_permutation.hpp>
 #include <lorma/operators/dense.hpp>
 #include <lorma/operators/spectral.hpp>
-#include <cmath>
-#include <limits>
 #include <vector>
 
 #include "../support/random_matrices.hpp"
@@ -176,7 +176,8 @@ TEST_CASE_TEMPLATE("a power of two goes through to the bit, from the smallest to
       const auto times = [](const Matrix<S>& x, int e) -> Matrix<S> {
         return x.unaryExpr([e](S v) { return std::ldexp(v, e); });
       };
-      const Matrix<S> Bs = times(B, e_B), As = times(A, e_A), Ys = times(Y, e_Y), Gs = times(G, e_G);
+      const Matrix<S> Bs = times(B, e_B), As = times(A, e_A), Ys = times(Y, e_Y),
+                      Gs = times(G, e_G);
       Workspace workspace;
       const auto frame = workspace.frame();
       const SpectralOp<S> op(workspace, {view_of(Bs), view_of(As), S(0.7)});
@@ -196,9 +197,14 @@ TEST_CASE_TEMPLATE("a power of two goes through to the bit, from the smallest to
     struct Powers {
       int B, A, Y, G;
     };
-    for (const Powers& e : {Powers{0, 0, half, half}, {0, 0, -half, -half}, {0, 0, far, -far},
-                            {0, 0, -far, far}, {far, -far, 0, 0}, {-far, far, 0, 0},
-                            {half, half, -half, -half}, {-half, -half, half, half}}) {
+    for (const Powers& e : {Powers{0, 0, half, half},
+                            {0, 0, -half, -half},
+                            {0, 0, far, -far},
+                            {0, 0, -far, far},
+                            {far, -far, 0, 0},
+                            {-far, far, 0, 0},
+                            {half, half, -half, -half},
+                            {-half, -half, half, half}}) {
       const Results scaled = results(e.B, e.A, e.Y, e.G);
       const auto in_range = [top](int power) { return std::abs(power) < top - 10; };
       if (in_range(e.B + e.A + e.Y)) CHECK(scaled.H == plain.H);

@@ -236,8 +236,8 @@ void law_storage_does_not_matter(const Shape& shape) {
   CHECK(distance(l.adapter.forward(l.W0 * S(1), X_t.transpose()), expected) <= l.bound_H());
 }
 
-/// Column j of H and dX follows from column j of X and dH alone, to the bit, and so does what P acts
-/// on in a merge (a column of W0 for Pre, a row for Post), whatever stands beside it.
+/// Column j of H and dX follows from column j of X and dH alone, to the bit, and so does what P
+/// acts on in a merge (a column of W0 for Pre, a row for Post), whatever stands beside it.
 template <typename Adapter>
 void law_columns_are_independent(const Shape& shape) {
   using S = typename Adapter::Scalar;

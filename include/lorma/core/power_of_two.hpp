@@ -16,7 +16,8 @@ namespace lorma::inline LORMA_ABI::detail {
 template <typename S>
 inline constexpr int largest_power = 1 - std::numeric_limits<S>::min_exponent;
 
-/// e with 2^e <= |x| < 2^(e + 1), the nearest that is possible where x is 0, denormal or not finite.
+/// e with 2^e <= |x| < 2^(e + 1), the nearest that is possible where x is 0, denormal or not
+/// finite.
 template <typename S>
 int exponent_of(S x) {
   return std::clamp(std::ilogb(x), -largest_power<S>, largest_power<S>);

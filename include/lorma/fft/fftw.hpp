@@ -5,7 +5,8 @@
 /// FFTW as an engine: the same functions as in fft/transform.hpp, on its own plan.
 ///
 /// Needs fftw3.h, libfftw3 and libfftw3f, which are under the GPL; LORMA_WITH_FFTW makes this the
-/// engine of Spectral. A spectrum lies in natural order, V coefficients of each column in an element.
+/// engine of Spectral. A spectrum lies in natural order, V coefficients of each column in an
+/// element.
 
 #include <fftw3.h>
 
@@ -77,8 +78,8 @@ class FftwPlan {
   Index spectrum_size() const { return length_ / V; }
   Index scratch_size() const { return 2 * spectrum_size(); }
 
-  /// Two columns one after the other. Aligned as fftw_malloc aligns; in.re, in.im, out.re, out.im at
-  /// a distance of 2 N.
+  /// Two columns one after the other. Aligned as fftw_malloc aligns; in.re, in.im, out.re, out.im
+  /// at a distance of 2 N.
   void execute(const Signal<S>& in, const Signal<S>& out) const {
     Api::execute(plan_, in.re, in.im, out.re, out.im);
   }
@@ -141,14 +142,16 @@ class TransformByFftw {
 template <typename S, typename Source, typename Store>
 void to_spectrum(const FftwPlan<S>& plan, const Source& from, const Store& store,
                  ComplexLanes<S>* scratch) {
-  const TransformByFftw<S> X(plan, [from](Index i) { return from.load(i); }, scratch);
+  const TransformByFftw<S> X(
+      plan, [from](Index i) { return from.load(i); }, scratch);
   for (Index k = 0; k < plan.spectrum_size(); ++k) store(k, X.at(k));
 }
 
 template <typename S, typename Source, typename Store, typename StoreMirrored>
 void to_spectra(const FftwPlan<S>& plan, const Source& from, const Store& store,
                 const StoreMirrored& store_mirrored, ComplexLanes<S>* scratch) {
-  const TransformByFftw<S> X(plan, [from](Index i) { return from.load(i); }, scratch);
+  const TransformByFftw<S> X(
+      plan, [from](Index i) { return from.load(i); }, scratch);
   for (Index k = 0; k < plan.spectrum_size(); ++k) {
     store(k, X.at(k));
     store_mirrored(k, X.mirrored(k));
@@ -159,7 +162,8 @@ void to_spectra(const FftwPlan<S>& plan, const Source& from, const Store& store,
 template <typename S, typename Load, typename Target>
 void from_spectrum(const FftwPlan<S>& plan, const Load& load, const Target& to,
                    ComplexLanes<S>* scratch) {
-  const TransformByFftw<S> x(plan, [&load](Index k) { return swapped(load(k)); }, scratch);
+  const TransformByFftw<S> x(
+      plan, [&load](Index k) { return swapped(load(k)); }, scratch);
   for (Index i = 0; i < plan.spectrum_size(); ++i) to.swapped().store(i, x.at(i));
 }
 
@@ -167,7 +171,8 @@ template <typename S, typename Load, typename LoadMirrored, typename Target>
 void from_spectra(const FftwPlan<S>& plan, const Load& load, const LoadMirrored& load_mirrored,
                   const Target& to, ComplexLanes<S>* scratch) {
   from_spectrum(plan, load, to, scratch);
-  const TransformByFftw<S> x(plan, [&](Index k) { return swapped(load_mirrored(k)); }, scratch);
+  const TransformByFftw<S> x(
+      plan, [&](Index k) { return swapped(load_mirrored(k)); }, scratch);
   for (Index i = 0; i < plan.spectrum_size(); ++i) {
     const ComplexLanes<S> conjugate = swapped(x.at(i));
     const ComplexLanes<S> sum = Signal<const S>(to).load(i);

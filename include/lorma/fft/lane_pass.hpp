@@ -6,8 +6,8 @@
 ///   X(f + L m) = sum_j w_N^(j f) Z_j(f) w_V^(j m).
 /// V elements at a time are transposed, so that it is again a butterfly on whole registers.
 ///
-/// Element V g + m of a spectrum holds X(f + L m) for f = V g ... V g + V - 1, one in each lane of a
-/// column (zero where f >= L). Whoever multiplies spectra needs no other order.
+/// Element V g + m of a spectrum holds X(f + L m) for f = V g ... V g + V - 1, one in each lane of
+/// a column (zero where f >= L). Whoever multiplies spectra needs no other order.
 
 #include <utility>
 

@@ -5,10 +5,10 @@
 /// The unit of the transforms: W complex numbers side by side in two SIMD registers.
 ///
 /// Two columns share a register, V = W / 2 numbers each, and nothing but the register: no operation
-/// crosses from one half to the other. A signal z of length N lies as N / V such elements, element i
-/// holding z(V i), ..., z(V i + V - 1) of the one and of the other. Each lane then holds every V-th
-/// sample, a butterfly over elements is the textbook's formula on whole registers, and only the last
-/// pass (fft/lane_pass.hpp) crosses lanes.
+/// crosses from one half to the other. A signal z of length N lies as N / V such elements, element
+/// i holding z(V i), ..., z(V i + V - 1) of the one and of the other. Each lane then holds every
+/// V-th sample, a butterfly over elements is the textbook's formula on whole registers, and only
+/// the last pass (fft/lane_pass.hpp) crosses lanes.
 
 #include <Eigen/Core>
 #include <algorithm>
@@ -22,7 +22,8 @@ namespace lorma::inline LORMA_ABI::detail {
 /// W: numbers in a register, as many as Eigen's packets hold, but at least one for each column.
 template <typename S>
 inline constexpr int lane_count = std::max(
-    2, int(Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size));
+    2,
+    int(Eigen::internal::unpacket_traits<typename Eigen::internal::packet_traits<S>::type>::size));
 /// V: those of one column.
 template <typename S>
 inline constexpr int lane_samples = lane_count<S> / 2;

@@ -44,7 +44,7 @@ void pass_of_radix(const typename FftPlan<S>::Pass& pass, const Source from, con
 
 template <typename S, typename Source, typename Target>
 void pass_of_any_radix(const typename FftPlan<S>::Pass& pass, const Source& from,
-                        const Target& to) {
+                       const Target& to) {
   [&]<int... R>(std::integer_sequence<int, R...>) {
     (void)((pass.radix == R && (pass_of_radix<R, S>(pass, from, to), true)) || ...);
   }

@@ -3,8 +3,8 @@
 #define LORMA_FFT_SIGNAL_HPP
 
 /// Real columns as complex signals of half their length: even entries are the real parts, odd ones
-/// the imaginary parts. Two columns lie side by side in each element (fft/lanes.hpp) and never meet:
-/// no rounding, infinity or NaN passes from one to the other.
+/// the imaginary parts. Two columns lie side by side in each element (fft/lanes.hpp) and never
+/// meet: no rounding, infinity or NaN passes from one to the other.
 
 #include <algorithm>
 #include <array>
@@ -94,8 +94,8 @@ struct AddProduct {
   void store(Index i, const ComplexLanes<S>& u) const {
     const ComplexLanes<S> x = products(g.load(i), u);
     S* const to = sum + g.W * i;
-    store_lanes<S>(to, load_lanes<S>(to) + (Swapped ? column_sums<S>(x.im, x.re)
-                                                    : column_sums<S>(x.re, x.im)));
+    store_lanes<S>(to, load_lanes<S>(to) +
+                           (Swapped ? column_sums<S>(x.im, x.re) : column_sums<S>(x.re, x.im)));
   }
 };
 

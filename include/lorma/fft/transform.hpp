@@ -10,10 +10,10 @@
 ///   from_spectra(plan, load, load_mirrored, to, scratch)
 /// `from.load(i)` yields element i of a signal and `to.store(i, lanes)` takes it (fft/signal.hpp);
 /// `load(k)` and `store(k, lanes)` do so for a spectrum. Products before and after then cost no
-/// pass over memory of their own. The mirrored spectrum is that of conj(x), in the same order, which
-/// costs no more than the last pass again; from_spectra adds conj of what `load_mirrored` is the
-/// spectrum of. Signals have L elements, spectra spectrum_size() (fft/plan.hpp, fft/lane_pass.hpp).
-/// Every element is loaded before any is stored. Cost about 5 N log2 N flops.
+/// pass over memory of their own. The mirrored spectrum is that of conj(x), in the same order,
+/// which costs no more than the last pass again; from_spectra adds conj of what `load_mirrored` is
+/// the spectrum of. Signals have L elements, spectra spectrum_size() (fft/plan.hpp,
+/// fft/lane_pass.hpp). Every element is loaded before any is stored. Cost about 5 N log2 N flops.
 
 #include "lorma/fft/lane_pass.hpp"
 #include "lorma/fft/passes.hpp"

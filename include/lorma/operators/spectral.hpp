@@ -6,12 +6,12 @@
 /// cross-correlation with a, (C(a) y)(i) = sum_m a(m) y((i + m) mod n).
 ///
 /// A real column travels as a complex one of half its length, its even entries the real parts
-/// (docs/mathematics.md, section 4): columns never meet, so column j of a result follows from column
-/// j alone, to the bit. Factors and columns are brought near 1 by powers of two, so nothing
+/// (docs/mathematics.md, section 4): columns never meet, so column j of a result follows from
+/// column j alone, to the bit. Factors and columns are brought near 1 by powers of two, so nothing
 /// overflows or vanishes on the way. Lengths that the transforms do not like (fft/plan.hpp) use the
-/// next one above 2n - 2, y laid out periodically. Cost of b columns in real transforms of length n:
-/// r + 1 for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r) a task. Sums over the batch
-/// are taken in the spectrum, by groups of columns whose size follows from b alone.
+/// next one above 2n - 2, y laid out periodically. Cost of b columns in real transforms of length
+/// n: r + 1 for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r) a task. Sums over the
+/// batch are taken in the spectrum, by groups of columns whose size follows from b alone.
 
 #include <algorithm>
 #include <cmath>
@@ -92,16 +92,18 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Nothing: transforming again is faster than reading (r + 1) times the size of Y from memory.
   static Index kept_size(Index /*n*/, Index /*r*/, Index /*b*/) { return 0; }
 
-  /// Transforms of the length that is really taken, and those of the factors.
+  /// Transforms of the length that is really taken, two columns at a time, and those of the
+  /// factors.
   static Work work(Action action, double n, double r, double b) {
     const auto N = static_cast<double>(detail::signal_length<S>(static_cast<Index>(n)));
     const double transform = 2.5 * N * std::log2(std::max(N, 2.0));
+    const double columns = 2 * std::ceil(b / 2);
     if (action == Action::apply) {
-      return {.transform = ((r + 1) * b + 2 * r) * transform,
+      return {.transform = ((r + 1) * columns + 2 * r) * transform,
               .bytes = 2 * n * b * sizeof(S),
               .starts = 6};
     }
-    return {.transform = ((2 * r + 2) * b + 4 * r) * transform,
+    return {.transform = ((2 * r + 2) * columns + 4 * r) * transform,
             .bytes = 3 * n * b * sizeof(S),
             .starts = 14};
   }
@@ -207,15 +209,15 @@ class Operator<Spectral, Inflation, Backend, S> {
 
   /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
   auto add_convolution(Index q, const Scratch& scratch) const {
-    return [A = spectra_A_ + q * size_, sum = scratch.sum,
-            sum_mirrored = scratch.sum_mirrored](Index k, const C& x) {
+    return [A = spectra_A_ + q * size_, sum = scratch.sum, sum_mirrored = scratch.sum_mirrored](
+               Index k, const C& x) {
       sum[k] = detail::plus_product(sum[k], x, direct(A[k]));
       sum_mirrored[k] = detail::plus_product(sum_mirrored[k], x, crossed(A[k]));
     };
   }
 
-  /// The gradients of one panel: dY written, dA in the spectrum and dB added to `sums`, both divided
-  /// by 2^e; returns e.
+  /// The gradients of one panel: dY written, dA in the spectrum and dB added to `sums`, both
+  /// divided by 2^e; returns e.
   int vjp_panel(const MatrixView<const S>& G, const MatrixView<const S>& Y, const MatrixView<S>& dY,
                 S* sums, Scratch scratch) const {
     auto* const sums_A = reinterpret_cast<C*>(sums);
@@ -249,8 +251,8 @@ class Operator<Spectral, Inflation, Backend, S> {
               add(k, x);
               const C a = detail::multiply_conjugate(y[k], x);
               const C b = detail::multiply_conjugate(mirrored[k], x);
-              to_A[k] = to_A[k] + C{detail::column_sums<S>(a.re, b.re),
-                                    detail::column_sums<S>(a.im, b.im)};
+              to_A[k] = to_A[k] +
+                        C{detail::column_sums<S>(a.re, b.re), detail::column_sums<S>(a.im, b.im)};
             });
       }
       for (Index q = 0; q < r_; ++q) {
@@ -269,9 +271,9 @@ class Operator<Spectral, Inflation, Backend, S> {
   static C crossed(const C& a) { return twice(reinterpret_cast<const S*>(&a) + W / 2); }
   static C twice(const S* a) { return {detail::load_twice(a), detail::load_twice(a + W)}; }
 
-  /// Of a = e + T o and T^2 a as two columns, T the turn by one, the signals e + i (o - T^2 o) / 2 and
-  /// -i (o + T^2 o) / 2 whose spectra correlate with a (docs/mathematics.md, section 4); its own
-  /// adjoint.
+  /// Of a = e + T o and T^2 a as two columns, T the turn by one, the signals e + i (o - T^2 o) / 2
+  /// and -i (o + T^2 o) / 2 whose spectra correlate with a (docs/mathematics.md, section 4); its
+  /// own adjoint.
   void cross(const Signal<S>& x) const {
     constexpr Index V = W / 2;
     for (Index i = 0; i < N_; i += W) {
@@ -297,7 +299,8 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Of columns c and c + 1 of X; the second may be missing.
   Exponents exponents_of(const MatrixView<const S>& X, Index c) const {
     const auto of = [&](Index j) {
-      return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_) : -detail::largest_power<S>;
+      return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_)
+                        : -detail::largest_power<S>;
     };
     return {of(c), of(c + 1)};
   }
@@ -324,7 +327,8 @@ class Operator<Spectral, Inflation, Backend, S> {
     }
     detail::unzip<S>(from, scale, N_, scratch.first);
   }
-  /// Columns c and c + 1 of X, each times 2^exponent, from a signal; fold: as the adjoint of `read`.
+  /// Columns c and c + 1 of X, each times 2^exponent, from a signal; fold: as the adjoint of
+  /// `read`.
   void write(const Signal<S>& from, const Exponents& exponents, const MatrixView<S>& X, Index c,
              bool fold, const Scratch& scratch) const {
     std::array<S*, 2> to = scratch.columns;
@@ -410,8 +414,9 @@ class Operator<Spectral, Inflation, Backend, S> {
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
     for (Index q = 0; q < r_; ++q) {
       detail::from_spectrum(
-          *plan_, [from = reinterpret_cast<const C*>(sums) + q * size_](Index k) { return from[k]; },
-          x, scratch);
+          *plan_,
+          [from = reinterpret_cast<const C*>(sums) + q * size_](Index k) { return from[k]; }, x,
+          scratch);
       cross(x);
       S* const row = result.data + q * N_;
       detail::zip<S>(x, N_, {scale_, scale_}, {row, turned});

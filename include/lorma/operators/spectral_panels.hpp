@@ -4,8 +4,8 @@
 
 /// How Spectral walks over columns: tasks, the panels that each task takes, and what it works in.
 ///
-/// Columns are taken two at a time, side by side. Where some matrix is row-major, panels of it are copied: single
-/// columns would be read from every cache line.
+/// Columns are taken two at a time, side by side. Where some matrix is row-major, panels of it are
+/// copied: single columns would be read from every cache line.
 
 #include <algorithm>
 #include <array>
