@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "lorma/core/config.hpp"
 
@@ -27,6 +28,13 @@ int exponent_of(S x) {
 template <typename S>
 S power_of_two(int e) {
   return std::ldexp(S(1), e);
+}
+
+/// Two factors of 2^e, which may be no number itself.
+template <typename S>
+std::pair<S, S> two_powers(int e) {
+  const int first = std::clamp(e, -largest_power<S>, largest_power<S>);
+  return {power_of_two<S>(first), power_of_two<S>(e - first)};
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

@@ -17,10 +17,10 @@
 #include <cmath>
 
 #include "lorma/backend/host_memory.hpp"
-#include "lorma/core/power_of_two.hpp"
 #include "lorma/fft/engine.hpp"
 #include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/operator.hpp"
+#include "lorma/operators/spectral_columns.hpp"
 #include "lorma/operators/spectral_panels.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -56,10 +56,10 @@ class Operator<Spectral, Inflation, Backend, S> {
         size_(plan_->spectrum_size()),
         spectra_A_(workspace.template take_array<C>(r_ * size_)),
         B_(workspace.template take_array<S>(r_ * N_)),
-        zeros_(workspace.template take_array<S>(N_)),
+        columns_(workspace, n_, N_),
         exponent_(detail::exponent_of(f.scale)),
-        exponent_A_(largest_exponent(f.A)),
-        exponent_B_(largest_exponent(f.B)),
+        exponent_A_(detail::largest_exponent(f.A)),
+        exponent_B_(detail::largest_exponent(f.B)),
         scale_(f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_ / 2)) {
     const auto frame = workspace.frame();
     const MatrixView<S> packed(B_, N_, r_, N_);
@@ -86,7 +86,6 @@ class Operator<Spectral, Inflation, Backend, S> {
           },
           scratch);
     }
-    std::fill_n(zeros_, N_, S(0));
   }
 
   /// Nothing: transforming again is faster than reading (r + 1) times the size of Y from memory.
@@ -121,8 +120,8 @@ class Operator<Spectral, Inflation, Backend, S> {
       const auto in = scratch.input(G.col_range(j, count));
       const auto result = scratch.output(out.col_range(j, count));
       for (Index c = 0; c < count; c += 2) {
-        const Exponents exponents = exponents_of(in, c);
-        read(in, c, false, powers(exponents, -1), scratch);
+        const Exponents exponents = columns_.exponents(in, c);
+        columns_.read(in, c, false, exponents.negated(), scratch);
         std::fill_n(scratch.sum, 2 * size_, C{});  // sum_mirrored too
         for (Index q = 0; q < r_; ++q) {
           transform_weighted(q, scratch.first, scratch.scratch, add_convolution(q, scratch));
@@ -187,14 +186,14 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto in = scratch.input(Y);
     const auto result = scratch.output(out);
     for (Index c = 0; c < Y.cols; c += 2) {
-      const Exponents exponents = exponents_of(in, c);
-      read(in, c, true, powers(exponents, -1), scratch);
+      const Exponents exponents = columns_.exponents(in, c);
+      columns_.read(in, c, true, exponents.negated(), scratch);
       transform(scratch);
       std::fill_n(scratch.second.re, 2 * N_, S(0));
       for (Index q = 0; q < r_; ++q) {
         correlate(q, scratch, detail::AddWeighted<S>{scratch.second, weights(q)});
       }
-      write(scratch.second, exponents, result, c, false, scratch);
+      columns_.write(scratch.second, exponents.plus(exponent_P()), result, c, false, scratch);
     }
     scratch.write(result, out);
   }
@@ -204,7 +203,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   }
 
  private:
-  using Exponents = std::array<int, 2>;
+  using Exponents = detail::Exponents;
   static constexpr Index widest = 32;
 
   /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
@@ -229,19 +228,16 @@ class Operator<Spectral, Inflation, Backend, S> {
     int common = std::numeric_limits<int>::min();
     std::array<Exponents, widest / 2> exponents_G;
     for (Index c = 0; c < Y.cols; c += 2) {
-      const Exponents of_G = exponents_of(in_G, c);
-      const Exponents of_Y = exponents_of(in_Y, c);
-      common = std::max({common, of_G[0] + of_Y[0], of_G[1] + of_Y[1]});
+      const Exponents of_G = columns_.exponents(in_G, c);
+      const Exponents of_Y = columns_.exponents(in_Y, c);
+      common = std::max({common, of_G.of[0] + of_Y.of[0], of_G.of[1] + of_Y.of[1]});
       exponents_G[std::size_t(c / 2)] = of_G;
     }
     for (Index c = 0; c < Y.cols; c += 2) {
       const Exponents exponents = exponents_G[std::size_t(c / 2)];
-      read(in_Y, c, true,
-           {detail::power_of_two<S>(exponents[0] - common),
-            detail::power_of_two<S>(exponents[1] - common)},
-           scratch);
+      columns_.read(in_Y, c, true, exponents.plus(-common), scratch);
       transform(scratch);
-      read(in_G, c, false, powers(exponents, -1), scratch);
+      columns_.read(in_G, c, false, exponents.negated(), scratch);
       std::fill_n(scratch.sum, 2 * size_, C{});  // sum_mirrored too
       for (Index q = 0; q < r_; ++q) {
         transform_weighted(
@@ -264,6 +260,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     return common;
   }
 
+  int exponent_P() const { return exponent_ + exponent_A_ + exponent_B_; }
   Signal<S> signal_at(S* x) const { return {x, x + N_}; }
   detail::Packed<S> weights(Index q) const { return detail::Packed<S>(B_ + q * N_); }
   /// The two spectra of a row of A, in both places.
@@ -283,76 +280,6 @@ class Operator<Spectral, Inflation, Backend, S> {
         x.im[l] = S(0.5) * (a - b);
         x.im[V + l] = S(-0.5) * (a + b);
         x.re[V + l] = S(0);
-      }
-    }
-  }
-
-  /// Two factors of 2^exponent, which may be no number itself.
-  static std::pair<S, S> two_powers(int exponent) {
-    const int first = std::clamp(exponent, -detail::largest_power<S>, detail::largest_power<S>);
-    return {detail::power_of_two<S>(first), detail::power_of_two<S>(exponent - first)};
-  }
-  static std::array<S, 2> powers(const Exponents& exponents, int sign) {
-    return {detail::power_of_two<S>(sign * exponents[0]),
-            detail::power_of_two<S>(sign * exponents[1])};
-  }
-  /// Of columns c and c + 1 of X; the second may be missing.
-  Exponents exponents_of(const MatrixView<const S>& X, Index c) const {
-    const auto of = [&](Index j) {
-      return j < X.cols ? detail::largest_exponent(X.data + j * X.ld, n_)
-                        : -detail::largest_power<S>;
-    };
-    return {of(c), of(c + 1)};
-  }
-
-  static int largest_exponent(const MatrixView<const S>& X) {
-    const Index inner = X.col_major() ? X.rows : X.cols;
-    const Index outer = X.col_major() ? X.cols : X.rows;
-    if (X.ld == inner) return detail::largest_exponent(X.data, inner * outer);
-    int result = -detail::largest_power<S>;
-    for (Index o = 0; o < outer; ++o) {
-      result = std::max(result, detail::largest_exponent(X.data + o * X.ld, inner));
-    }
-    return result;
-  }
-
-  /// Columns c and c + 1 of X, each times a scale, into scratch.first; zero for a missing one.
-  void read(const MatrixView<const S>& X, Index c, bool periodic, const std::array<S, 2>& scale,
-            const Scratch& scratch) const {
-    std::array<const S*, 2> from{zeros_, zeros_};
-    for (Index h = 0; h < std::min<Index>(2, X.cols - c); ++h) {
-      const S* const x = X.data + (c + h) * X.ld;
-      if (N_ != n_) detail::extend(x, n_, periodic, scratch.columns[std::size_t(h)], N_);
-      from[std::size_t(h)] = N_ != n_ ? scratch.columns[std::size_t(h)] : x;
-    }
-    detail::unzip<S>(from, scale, N_, scratch.first);
-  }
-  /// Columns c and c + 1 of X, each times 2^exponent, from a signal; fold: as the adjoint of
-  /// `read`.
-  void write(const Signal<S>& from, const Exponents& exponents, const MatrixView<S>& X, Index c,
-             bool fold, const Scratch& scratch) const {
-    std::array<S*, 2> to = scratch.columns;
-    std::array<S, 2> scale{1, 1};
-    std::array<S, 2> rest{1, 1};
-    const auto present = std::size_t(std::min<Index>(2, X.cols - c));
-    for (std::size_t h = 0; h < present; ++h) {
-      std::tie(scale[h], rest[h]) =
-          two_powers(exponents[h] + exponent_A_ + exponent_B_ + exponent_);
-      if (N_ == n_) to[h] = X.data + (c + Index(h)) * X.ld;
-    }
-    if (N_ == n_) {
-      detail::zip<S>(from, N_, scale, to);
-    } else {
-      detail::zip<S>(from, N_, {1, 1}, to);
-    }
-    for (std::size_t h = 0; h < present; ++h) {
-      S* const x = X.data + (c + Index(h)) * X.ld;
-      if (N_ != n_) {
-        if (fold) detail::fold(to[h], N_, n_, to[h]);
-        for (Index i = 0; i < n_; ++i) x[i] = to[h][i] * scale[h];
-      }
-      if (rest[h] != S(1)) {
-        for (Index i = 0; i < n_; ++i) x[i] *= rest[h];
       }
     }
   }
@@ -388,7 +315,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto at = [](const C* from) { return [from](Index k) { return from[k]; }; };
     detail::from_spectra(*plan_, at(scratch.sum), at(scratch.sum_mirrored), scratch.second,
                          scratch.scratch);
-    write(scratch.second, exponents, out, c, true, scratch);
+    columns_.write(scratch.second, exponents.plus(exponent_P()), out, c, true, scratch);
   }
 
   /// dA from the summed spectra, dB from the sums, both times 2^exponent.
@@ -397,7 +324,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto frame = workspace.frame();
     const MatrixView<S> result = workspace.template take<S>(N_, r_);
     const auto write = [&](int e, const MatrixView<S>& to) {
-      const auto [scale, rest] = two_powers(e + exponent + exponent_);
+      const auto [scale, rest] = detail::two_powers<S>(e + exponent + exponent_);
       for (Index i = 0; i < N_ * r_; ++i) result.data[i] = result.data[i] * scale * rest;
       const auto from = as_const(result.row_range(0, n_));
       accumulate ? Backend::add(workspace, from, to) : Backend::copy(workspace, from, to);
@@ -433,7 +360,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   Index size_;    ///< elements of a spectrum
   C* spectra_A_;  ///< two for each row of A
   S* B_;          ///< r packed columns
-  S* zeros_;      ///< N
+  detail::SpectralColumns<Backend, S> columns_;
   int exponent_;  ///< of s
   int exponent_A_;
   int exponent_B_;
