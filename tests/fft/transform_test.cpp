@@ -6,6 +6,7 @@
 
 #include <complex>
 #include <cstring>
+#include <lorma/core/power_of_two.hpp>
 #include <lorma/fft/engine.hpp>
 #include <lorma/fft/signal.hpp>
 #ifdef LORMA_TEST_FFTW
@@ -28,16 +29,15 @@ using Complex = std::complex<long double>;
 template <typename S>
 using Numbers = std::vector<S, Eigen::aligned_allocator<S>>;
 
-/// A random complex signal and room for its spectrum.
+/// Two random complex signals side by side and room for their spectra.
 template <typename Plan, typename S>
 struct Case {
   using C = detail::ComplexLanes<S>;
-  static constexpr Index W = detail::lane_count<S>;
 
   explicit Case(Index n)
       : plan(n),
-        re(random_matrix<S>(n, 1, 1)),
-        im(random_matrix<S>(n, 1, 2)),
+        re(random_matrix<S>(2 * n, 1, 1)),
+        im(random_matrix<S>(2 * n, 1, 2)),
         spectrum(std::size_t(plan.spectrum_size())),
         scratch(std::size_t(plan.scratch_size())) {
     const detail::Signal<const S> x{re.data(), im.data()};
@@ -60,23 +60,31 @@ std::vector<Complex> roots(Index n) {
   return w;
 }
 
-/// Coefficient that lies in lane l of element k of lorma's own engine.
+/// Where sample i of column h lies.
+template <typename S>
+Index place(Index i, Index h) {
+  constexpr Index V = detail::lane_samples<S>;
+  return i / V * 2 * V + h * V + i % V;
+}
+
+/// Coefficient that lies in lane l, of V, of element k of lorma's own engine.
 template <typename S>
 Index frequency(const detail::FftPlan<S>& plan, Index k, Index l) {
-  constexpr Index W = detail::lane_count<S>;
-  const Index f = k / W * W + l;
-  return f < plan.lane_length() ? f + plan.lane_length() * (k % W) : Index(-1);
+  constexpr Index V = detail::lane_samples<S>;
+  const Index f = k / V * V + l;
+  return f < plan.lane_length() ? f + plan.lane_length() * (k % V) : Index(-1);
 }
 #ifdef LORMA_TEST_FFTW
 template <typename S>
 Index frequency(const detail::FftwPlan<S>&, Index k, Index l) {
-  return k * detail::lane_count<S> + l;
+  return k * detail::lane_samples<S> + l;
 }
 #endif
 
 template <typename Plan, typename S>
 void check_transform(Index n) {
-  constexpr Index W = detail::lane_count<S>;
+  constexpr Index V = detail::lane_samples<S>;
+  using C = detail::ComplexLanes<S>;
   CAPTURE(n);
   Case<Plan, S> c(n);
   const double bound = 4.0 * eps<S> * (2.0 + std::log2(double(n))) * std::sqrt(double(n));
@@ -86,21 +94,22 @@ void check_transform(Index n) {
   bool padding_is_zero = true;
   const Index step = n > 1000 ? 37 : 1;
   for (Index k = 0; k < c.plan.spectrum_size(); ++k) {
-    S x_re[W];
-    S x_im[W];
+    S x_re[2 * V];
+    S x_im[2 * V];
     detail::store_lanes<S>(x_re, c.spectrum[std::size_t(k)].re);
     detail::store_lanes<S>(x_im, c.spectrum[std::size_t(k)].im);
-    for (Index l = 0; l < W; ++l) {
-      const Index f = frequency(c.plan, k, l);
+    for (Index l = 0; l < 2 * V; ++l) {
+      const Index f = frequency(c.plan, k, l % V);
       if (f < 0) {
         padding_is_zero = padding_is_zero && x_re[l] == S(0) && x_im[l] == S(0);
         continue;
       }
       seen[std::size_t(f)] = true;
-      if ((k * W + l) % step != 0) continue;
+      if ((k * V + l) % step != 0) continue;
       Complex sum = 0;
       for (Index i = 0; i < n; ++i) {
-        sum += Complex(c.re(i), c.im(i)) * w[std::size_t((i * f) % n)];
+        const Index at = place<S>(i, l / V);
+        sum += Complex(c.re(at), c.im(at)) * w[std::size_t((i * f) % n)];
       }
       worst = std::max(worst, static_cast<double>(std::abs(Complex(x_re[l], x_im[l]) - sum)));
     }
@@ -110,21 +119,34 @@ void check_transform(Index n) {
   CHECK(std::accumulate(seen.begin(), seen.end(), Index(0)) == n);  // every coefficient is there
 
   // And back, N times.
-  Matrix<S> re(n, 1);
-  Matrix<S> im(n, 1);
+  Matrix<S> re(2 * n, 1);
+  Matrix<S> im(2 * n, 1);
   const detail::Signal<S> y{re.data(), im.data()};
-  detail::from_spectrum(
-      c.plan, [&](Index k) { return c.spectrum[std::size_t(k)]; }, y, c.scratch.data());
+  const auto load = [&](Index k) { return c.spectrum[std::size_t(k)]; };
+  detail::from_spectrum(c.plan, load, y, c.scratch.data());
   CHECK(distance(re / S(n), c.re) <= bound);
   CHECK(distance(im / S(n), c.im) <= bound);
+
+  // The mirrored spectrum is that of the conjugate signal, and adds it on the way back: z + z.
+  std::vector<C, Eigen::aligned_allocator<C>> mirrored(c.spectrum.size());
+  const auto into = [](auto& to) { return [&to](Index k, const C& x) { to[std::size_t(k)] = x; }; };
+  detail::to_spectra(c.plan, detail::Signal<const S>{c.re.data(), c.im.data()}, into(c.spectrum),
+                     into(mirrored), c.scratch.data());
+  const auto load_mirrored = [&](Index k) { return mirrored[std::size_t(k)]; };
+  detail::from_spectrum(c.plan, load_mirrored, y, c.scratch.data());
+  CHECK(distance(re / S(n), c.re) <= bound);
+  CHECK(distance(im / S(n), -c.im) <= bound);
+  detail::from_spectra(c.plan, load, load_mirrored, y, c.scratch.data());
+  CHECK(distance(re / S(n), 2 * c.re) <= 2 * bound);
+  CHECK(distance(im / S(n), 2 * c.im) <= 2 * bound);
 }
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("every length that fills the lanes agrees with the definition", S, float,
                    double) {
-  constexpr Index W = detail::lane_count<S>;
-  for (Index n = W; n <= 40 * W; n += W) {
+  constexpr Index V = detail::lane_samples<S>;
+  for (Index n = V; n <= 80 * V; n += V) {
     if (detail::is_smooth(n)) check_transform<detail::FftPlan<S>, S>(n);
   }
   for (const Index n : {768, 896, 1024, 3072, 4096, 5120, 5488}) {
@@ -134,8 +156,8 @@ TEST_CASE_TEMPLATE("every length that fills the lanes agrees with the definition
 
 #ifdef LORMA_TEST_FFTW
 TEST_CASE_TEMPLATE("FFTW as an engine agrees with the definition", S, float, double) {
-  constexpr Index W = detail::lane_count<S>;
-  for (const Index n : {W, 3 * W, 5 * W, Index(96), Index(384), Index(1024)}) {
+  constexpr Index V = detail::lane_samples<S>;
+  for (const Index n : {V, 3 * V, 5 * V, Index(96), Index(384), Index(1024)}) {
     check_transform<detail::FftwPlan<S>, S>(n);
   }
 }
@@ -166,8 +188,8 @@ TEST_CASE_TEMPLATE("the engines agree on correlations", S, float, double) {
   const auto correlate = []<typename Plan>(std::type_identity<Plan>, Index n) {
     Case<Plan, S> c(n);
     using C = detail::ComplexLanes<S>;
-    Matrix<S> re(n, 1);
-    Matrix<S> im(n, 1);
+    Matrix<S> re(2 * n, 1);
+    Matrix<S> im(2 * n, 1);
     const detail::Signal<S> y{re.data(), im.data()};
     detail::from_spectrum(
         c.plan,
@@ -206,81 +228,135 @@ TEST_CASE_TEMPLATE("lanes begin as zero", S, float, double) {
 TEST_CASE_TEMPLATE("what a transform reads and writes: weights before, sums after", S, float,
                    double) {
   for (const Index n : {1, 2, 5, 8, 12, 35}) {  // passes of L = n: none, one, several
-    const Index N = n * detail::lane_count<S>;
+    constexpr Index V = detail::lane_samples<S>;
+    const Index N = n * V;
     using Plan = detail::FftPlan<S>;
     using C = detail::ComplexLanes<S>;
     Case<Plan, S> c(N);
-    const double bound = 16.0 * eps<S> * (2.0 + std::log2(double(N))) * double(N);
-    const Matrix<S> b = random_matrix<S>(N, 1, 3);
+    const double bound = 32.0 * eps<S> * (2.0 + std::log2(double(N))) * double(N);
+    const Matrix<S> b = random_matrix<S>(2 * N, 1, 3);  // packed
+    Matrix<S> b_re(2 * N, 1), b_im(2 * N, 1);
+    for (Index i = 0; i < 2 * N; ++i) {
+      b_re(i) = b(i / (2 * V) * 2 * V + i % V);
+      b_im(i) = b(i / (2 * V) * 2 * V + V + i % V);
+    }
+    const detail::Packed<S> weights(b.data());
     const detail::Signal<const S> x{c.re.data(), c.im.data()};
     const auto load = [&c](Index k) { return c.spectrum[std::size_t(k)]; };
 
     // Weighted: the spectrum of b . x comes back as N b . x.
     std::vector<C, Eigen::aligned_allocator<C>> weighted(c.spectrum.size());
-    Matrix<S> re(N, 1), im(N, 1);
+    Matrix<S> re(2 * N, 1), im(2 * N, 1);
     detail::to_spectrum(
-        c.plan, detail::Weighted<S>{x, b.data()},
+        c.plan, detail::Weighted<S>{x, weights},
         [&](Index k, const C& v) { weighted[std::size_t(k)] = v; }, c.scratch.data());
     detail::from_spectrum(
         c.plan, [&](Index k) { return weighted[std::size_t(k)]; },
         detail::Signal<S>{re.data(), im.data()}, c.scratch.data());
-    CHECK(distance(re / S(N), b.cwiseProduct(c.re)) <= bound);
-    CHECK(distance(im / S(N), b.cwiseProduct(c.im)) <= bound);
+    CHECK(distance(re / S(N), b_re.cwiseProduct(c.re)) <= bound);
+    CHECK(distance(im / S(N), b_im.cwiseProduct(c.im)) <= bound);
 
     // AddWeighted: h + N b . x.
-    const Matrix<S> h_re = random_matrix<S>(N, 1, 4);
-    const Matrix<S> h_im = random_matrix<S>(N, 1, 5);
+    const Matrix<S> h_re = random_matrix<S>(2 * N, 1, 4);
+    const Matrix<S> h_im = random_matrix<S>(2 * N, 1, 5);
     re = h_re;
     im = h_im;
-    detail::from_spectrum(c.plan, load, detail::AddWeighted<S>{{re.data(), im.data()}, b.data()},
+    detail::from_spectrum(c.plan, load, detail::AddWeighted<S>{{re.data(), im.data()}, weights},
                           c.scratch.data());
-    CHECK(distance(re / S(N), h_re / S(N) + b.cwiseProduct(c.re)) <= bound);
-    CHECK(distance(im / S(N), h_im / S(N) + b.cwiseProduct(c.im)) <= bound);
+    CHECK(distance(re / S(N), h_re / S(N) + b_re.cwiseProduct(c.re)) <= bound);
+    CHECK(distance(im / S(N), h_im / S(N) + b_im.cwiseProduct(c.im)) <= bound);
 
-    // AddProduct: sum + N Re(conj(g) x).
+    // AddProduct: sum + N g . x of both columns.
     Matrix<S> sum = b;
     detail::from_spectrum(c.plan, load,
                           detail::AddProduct<S>{sum.data(), {h_re.data(), h_im.data()}},
                           c.scratch.data());
-    const Matrix<S> expected = b / S(N) + h_re.cwiseProduct(c.re) + h_im.cwiseProduct(c.im);
+    Matrix<S> expected = b / S(N);
+    for (Index i = 0; i < 2 * N; ++i) {
+      const Index at = i / (2 * V) * 2 * V + i % V;
+      expected(at) += h_re(i) * c.re(i);
+      expected(at + V) += h_im(i) * c.im(i);
+    }
     CHECK(distance(sum / S(N), expected) <= bound);
   }
 }
 
-TEST_CASE_TEMPLATE("lanes are transposed, whatever their number", S, float, double) {
-  constexpr Index W = detail::lane_count<S>;
-  const Matrix<S> numbers = random_matrix<S>(2 * W, W, 1);
-  std::vector<detail::ComplexLanes<S>, Eigen::aligned_allocator<detail::ComplexLanes<S>>> x(W),
-      y(W);
-  for (Index i = 0; i < W; ++i) {
-    x[std::size_t(i)] = {detail::load_lanes<S>(numbers.data() + 2 * W * i),
-                         detail::load_lanes<S>(numbers.data() + 2 * W * i + W)};
+TEST_CASE_TEMPLATE("columns become signals and signals columns", S, float, double) {
+  constexpr Index V = detail::lane_samples<S>;
+  const Index N = 6 * V;
+  const Matrix<S> x = random_matrix<S>(N, 2, 1);
+  Matrix<S> re(N, 1), im(N, 1), back(N, 2), packed(N, 1), unpacked(N, 1);
+  detail::unzip<S>({x.data(), x.data() + N}, {S(2), S(4)}, N, {re.data(), im.data()});
+  for (Index i = 0; i < N / 2; ++i) {
+    for (Index h = 0; h < 2; ++h) {
+      CHECK(re(place<S>(i, h)) == S(2 << h) * x(2 * i, h));
+      CHECK(im(place<S>(i, h)) == S(2 << h) * x(2 * i + 1, h));
+    }
   }
-  detail::transpose(x.data(), y.data());
+  detail::zip<S>({re.data(), im.data()}, N, {S(0.5), S(0.25)}, {back.data(), back.data() + N});
+  CHECK(back == x);
+  detail::pack(x.data(), S(2), N, packed.data());
+  for (Index i = 0; i < N / 2; ++i) {
+    CHECK(packed(i / V * 2 * V + i % V) == 2 * x(2 * i, 0));
+    CHECK(packed(i / V * 2 * V + V + i % V) == 2 * x(2 * i + 1, 0));
+  }
+  detail::unpack(packed.data(), N, unpacked.data());
+  CHECK(unpacked == 2 * x.col(0));
+}
+
+TEST_CASE_TEMPLATE("scaling by powers of two", S, float, double) {
+  using Limits = std::numeric_limits<S>;
+  CHECK(detail::exponent_of(S(1)) == 0);
+  CHECK(detail::exponent_of(S(-3.9)) == 1);
+  CHECK(detail::exponent_of(S(0.25)) == -2);
+  for (const S x : {Limits::max(), Limits::infinity(), Limits::quiet_NaN(), S(0),
+                    Limits::denorm_min(), Limits::min()}) {
+    const int e = detail::exponent_of(x);
+    CHECK(std::isnormal(detail::power_of_two<S>(e)));
+    CHECK(std::isnormal(detail::power_of_two<S>(-e)));
+    if (std::isfinite(x)) CHECK(x * detail::power_of_two<S>(-e) <= S(4));
+  }
+  for (Index n = 0; n < 100; ++n) {
+    Matrix<S> x = S(0.7) * random_matrix<S>(n, 1, 1).cwiseMin(S(1)).cwiseMax(S(-1));
+    if (n > 0) x((7 * n) % n) = S(-5);
+    CHECK(detail::largest_exponent(x.data(), n) == (n > 0 ? 2 : -detail::largest_power<S>));
+  }
+}
+
+TEST_CASE_TEMPLATE("lanes are transposed, each column's by themselves", S, float, double) {
+  constexpr Index V = detail::lane_samples<S>;
+  const Matrix<S> numbers = random_matrix<S>(4 * V, V, 1);
+  std::vector<detail::ComplexLanes<S>, Eigen::aligned_allocator<detail::ComplexLanes<S>>> x(V);
+  for (Index i = 0; i < V; ++i) {
+    x[std::size_t(i)] = {detail::load_lanes<S>(numbers.data() + 4 * V * i),
+                         detail::load_lanes<S>(numbers.data() + 4 * V * i + 2 * V)};
+  }
+  detail::transpose<S>(x.data());
   bool right = true;
-  for (Index i = 0; i < W; ++i) {
-    S re[W];
-    S im[W];
-    detail::store_lanes<S>(re, y[std::size_t(i)].re);
-    detail::store_lanes<S>(im, y[std::size_t(i)].im);
-    for (Index j = 0; j < W; ++j) {
-      right = right && re[j] == numbers(i, j) && im[j] == numbers(W + i, j);
+  for (Index i = 0; i < V; ++i) {
+    S re[2 * V];
+    S im[2 * V];
+    detail::store_lanes<S>(re, x[std::size_t(i)].re);
+    detail::store_lanes<S>(im, x[std::size_t(i)].im);
+    for (Index l = 0; l < 2 * V; ++l) {
+      const Index row = l / V * V + i;
+      right = right && re[l] == numbers(row, l % V) && im[l] == numbers(2 * V + row, l % V);
     }
   }
   CHECK(right);
 }
 
-TEST_CASE_TEMPLATE("a transform holds a circular correlation of any length", S, float, double) {
+TEST_CASE_TEMPLATE("a signal holds a circular correlation of any length", S, float, double) {
   constexpr Index W = detail::lane_count<S>;
   for (Index n = 1; n <= 300; ++n) {
-    const Index length = detail::transform_length<S>(n);
+    const Index length = detail::signal_length<S>(n);
     CHECK(detail::is_smooth(length));
     CHECK(length % W == 0);
     CHECK((length == n || length >= 2 * n - 1));
     CHECK(length <= 4 * n + 3 * W);
   }
-  for (const Index n : {384, 768, 1024, 4096, 14336}) CHECK(detail::transform_length<S>(n) == n);
-  CHECK(detail::transform_length<S>(11008) >= 2 * 11008 - 1);
+  for (const Index n : {384, 768, 1024, 4096, 14336}) CHECK(detail::signal_length<S>(n) == n);
+  CHECK(detail::signal_length<S>(11008) >= 2 * 11008 - 1);
 }
 
 TEST_CASE("extend and fold are each other's adjoint") {
@@ -301,13 +377,13 @@ TEST_CASE("extend and fold are each other's adjoint") {
 
 TEST_CASE("plans are shared, bounded and safe from several threads") {
   using Plan = detail::FftPlan<double>;
-  constexpr Index W = Plan::W;
+  constexpr Index V = Plan::V;
   CHECK(detail::shared_plan<Plan>(96) == detail::shared_plan<Plan>(96));
   std::vector<std::thread> threads;
   std::vector<int> wrong(4, 0);
   for (std::size_t t = 0; t < 4; ++t) {
     threads.emplace_back([&wrong, t] {
-      for (Index n = W; n < 100 * W; n += W) {
+      for (Index n = V; n < 100 * V; n += V) {
         if (detail::is_smooth(n)) wrong[t] += detail::shared_plan<Plan>(n)->length() != n;
       }
     });

@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
 #include <lorma/backend/eigen_cpu.hpp>
 #include <lorma/inflation/cyclic_permutation.hpp>
 #include <lorma/operators/dense.hpp>
@@ -111,6 +113,137 @@ TEST_CASE("in place, row-major and in blocks: the same numbers to the bit") {
   CHECK(block == expected);
   block.setConstant(9.0F);
   CHECK((parent.array() == 9.0F).all());
+}
+
+TEST_CASE_TEMPLATE("column j follows from column j alone, to the bit", S, float, double) {
+  using Limits = std::numeric_limits<S>;
+  for (const Index n : {1, 7, 24, 43, 96, 384}) {
+    CAPTURE(n);
+    constexpr Index r = 3, b = 9;
+    const Matrix<S> B = random_matrix<S>(n, r, 1);
+    const Matrix<S> A = random_matrix<S>(r, n, 2);
+    Matrix<S> Y = random_matrix<S>(n, b, 3);
+    Matrix<S> G = random_matrix<S>(n, b, 4);
+    for (Matrix<S>* X : {&Y, &G}) {
+      (*X)(0, 1) = Limits::quiet_NaN();
+      (*X)(n - 1, 2) = Limits::infinity();
+      X->col(4) *= S(1e30);
+      X->col(5) *= S(1e-30);
+      (*X)(n / 2, 6) = S(1e10);
+      X->col(7).setZero();
+    }
+    Workspace workspace;
+    const auto frame = workspace.frame();
+    const SpectralOp<S> op(workspace, {view_of(B), view_of(A), S(0.5)});
+    Matrix<S> H(n, b), dY(n, b), dY_of_vjp(n, b), dA(r, n), dB(n, r);
+    op.apply(workspace, view_of(std::as_const(Y)), view_of(H));
+    op.apply_adjoint(workspace, view_of(std::as_const(G)), view_of(dY));
+    op.vjp(workspace, view_of(std::as_const(G)), view_of(std::as_const(Y)), nullptr,
+           view_of(dY_of_vjp), view_of(dA), view_of(dB), false);
+    for (Index j = 0; j < b; ++j) {
+      CAPTURE(j);
+      const Matrix<S> y = Y.col(j);
+      const Matrix<S> g = G.col(j);
+      Matrix<S> h(n, 1), dy(n, 1);
+      op.apply(workspace, view_of(y), view_of(h));
+      op.apply_adjoint(workspace, view_of(g), view_of(dy));
+      if (j == 1 || j == 2) {
+        CHECK(!h.allFinite());
+        CHECK(!H.col(j).allFinite());
+        CHECK(!dY.col(j).allFinite());
+        continue;
+      }
+      CHECK(H.col(j) == h);
+      CHECK(dY.col(j) == dy);
+      CHECK(dY_of_vjp.col(j) == dy);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("a power of two goes through to the bit, from the smallest to the largest", S,
+                   float, double) {
+  constexpr int top = std::numeric_limits<S>::max_exponent;
+  for (const Index n : {5, 48, 96}) {
+    constexpr Index r = 2, b = 5;
+    const Matrix<S> B = random_matrix<S>(n, r, 1);
+    const Matrix<S> A = random_matrix<S>(r, n, 2);
+    const Matrix<S> Y = random_matrix<S>(n, b, 3);
+    const Matrix<S> G = random_matrix<S>(n, b, 4);
+    struct Results {
+      Matrix<S> H, dY, dA, dB;
+    };
+    const auto results = [&](int e_B, int e_A, int e_Y, int e_G) {
+      const auto times = [](const Matrix<S>& x, int e) -> Matrix<S> {
+        return x.unaryExpr([e](S v) { return std::ldexp(v, e); });
+      };
+      const Matrix<S> Bs = times(B, e_B), As = times(A, e_A), Ys = times(Y, e_Y),
+                      Gs = times(G, e_G);
+      Workspace workspace;
+      const auto frame = workspace.frame();
+      const SpectralOp<S> op(workspace, {view_of(Bs), view_of(As), S(0.7)});
+      Results x{Matrix<S>(n, b), Matrix<S>(n, b), Matrix<S>(r, n), Matrix<S>(n, r)};
+      op.apply(workspace, view_of(Ys), view_of(x.H));
+      op.vjp(workspace, view_of(Gs), view_of(Ys), nullptr, view_of(x.dY), view_of(x.dA),
+             view_of(x.dB), false);
+      x.H = times(x.H, -e_B - e_A - e_Y);
+      x.dY = times(x.dY, -e_B - e_A - e_G);
+      x.dA = times(x.dA, -e_B - e_Y - e_G);
+      x.dB = times(x.dB, -e_A - e_Y - e_G);
+      return x;
+    };
+    const Results plain = results(0, 0, 0, 0);
+    const int far = top - 12;
+    const int half = top / 2 - 12;
+    struct Powers {
+      int B, A, Y, G;
+    };
+    for (const Powers& e : {Powers{0, 0, half, half},
+                            {0, 0, -half, -half},
+                            {0, 0, far, -far},
+                            {0, 0, -far, far},
+                            {far, -far, 0, 0},
+                            {-far, far, 0, 0},
+                            {half, half, -half, -half},
+                            {-half, -half, half, half}}) {
+      const Results scaled = results(e.B, e.A, e.Y, e.G);
+      const auto in_range = [top](int power) { return std::abs(power) < top - 10; };
+      if (in_range(e.B + e.A + e.Y)) CHECK(scaled.H == plain.H);
+      if (in_range(e.B + e.A + e.G)) CHECK(scaled.dY == plain.dY);
+      if (in_range(e.B + e.Y + e.G)) CHECK(scaled.dA == plain.dA);
+      if (in_range(e.A + e.Y + e.G)) CHECK(scaled.dB == plain.dB);
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("entries near the largest number and denormal ones", S, float, double) {
+  // P = I / 2: whatever Y holds comes out halved.
+  for (const Index n : {6, 96, 384}) {
+    Matrix<S> B = Matrix<S>::Zero(n, 2), A = Matrix<S>::Zero(2, n);
+    B.col(0).setConstant(S(0.5));
+    A(0, 0) = S(1);
+    Workspace workspace;
+    const auto frame = workspace.frame();
+    const SpectralOp<S> op(workspace, {view_of(B), view_of(A), S(1)});
+    const S largest = std::numeric_limits<S>::max();
+    const S smallest = std::numeric_limits<S>::denorm_min();
+    Matrix<S> Y(n, 4);
+    Y.col(0).setConstant(largest);
+    Y.col(1) = random_matrix<S>(n, 1, 1) * largest;
+    Y.col(2).setConstant(4096 * smallest);
+    Y.col(3).setConstant(S(0));
+    Matrix<S> H(n, 4);
+    op.apply(workspace, view_of(std::as_const(Y)), view_of(H));
+    CHECK(H.allFinite());
+    for (Index j = 0; j < 4; ++j) {
+      const double error = static_cast<double>(
+          (H.col(j).template cast<long double>() - Y.col(j).template cast<long double>() / 2)
+              .cwiseAbs()
+              .maxCoeff() /
+          std::max<long double>(Y.col(j).template cast<long double>().cwiseAbs().maxCoeff(),
+                                std::numeric_limits<S>::min()));
+      CHECK(error <= 16 * eps<S>);
+    }
+  }
 }
 
 TEST_CASE("at the widths of real models the error stays that of the transform") {

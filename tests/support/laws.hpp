@@ -236,6 +236,41 @@ void law_storage_does_not_matter(const Shape& shape) {
   CHECK(distance(l.adapter.forward(l.W0 * S(1), X_t.transpose()), expected) <= l.bound_H());
 }
 
+/// Column j of H and dX follows from column j of X and dH alone, to the bit, and so does what P
+/// acts on in a merge (a column of W0 for Pre, a row for Post), whatever stands beside it.
+template <typename Adapter>
+void law_columns_are_independent(const Shape& shape) {
+  using S = typename Adapter::Scalar;
+  using Limits = std::numeric_limits<S>;
+  const Layer<Adapter> l(shape);
+  const auto alone = [](const Matrix<S>& x, Index j) {
+    Matrix<S> result(x.rows(), x.cols());
+    for (Index i = 0; i < x.cols(); ++i) {
+      result.col(i).setConstant(i % 3 == 0   ? Limits::quiet_NaN()
+                                : i % 3 == 1 ? Limits::infinity()
+                                             : Limits::max());
+    }
+    result.col(j) = x.col(j);
+    return result;
+  };
+  typename Adapter::Tape tape;
+  const auto H = l.adapter.forward(l.W0, l.X, tape);
+  const auto g = l.adapter.backward(l.W0, l.G, tape);
+  for (const Index j : {Index(0), shape.b / 2, shape.b - 1}) {
+    CHECK(l.adapter.forward(l.W0, alone(l.X, j)).col(j) == H.col(j));
+    CHECK(l.adapter.backward(l.W0, alone(l.G, j), tape).dX.col(j) == g.dX.col(j));
+  }
+  const Matrix<S> merged = l.adapter.merge(l.W0);
+  if constexpr (l.pre) {
+    const Index j = shape.k / 2;
+    CHECK(l.adapter.merge(alone(l.W0, j)).col(j) == merged.col(j));
+  } else {
+    const Index i = shape.d / 2;
+    const Matrix<S> W = alone(l.W0.transpose(), i).transpose();
+    CHECK(l.adapter.merge(W).row(i) == merged.row(i));
+  }
+}
+
 template <typename Adapter>
 void check_laws(const Shape& shape) {
   CAPTURE(std::string(Adapter::Inflation::name));
@@ -253,6 +288,7 @@ void check_laws(const Shape& shape) {
   law_unmerge_restores<Adapter>(shape);
   law_starts_as_promised<Adapter>(shape);
   law_storage_does_not_matter<Adapter>(shape);
+  law_columns_are_independent<Adapter>(shape);
 }
 
 /// Shapes at the edges: n = 1, r = 1, r >= n, b = 1, primes, wide and tall.

@@ -2,7 +2,7 @@
 #ifndef LORMA_FFT_BUTTERFLIES_HPP
 #define LORMA_FFT_BUTTERFLIES_HPP
 
-/// Discrete Fourier transforms of length 1 to 5, 7, 8 and 16, in place on registers.
+/// Discrete Fourier transforms of length 1 to 5, 7 and 8, in place on registers.
 ///
 /// y_j = sum_k x_k exp(-2 pi i j k / R), no scaling. Odd lengths pair x_k with x_{R-k}: half the
 /// multiplications of the definition.
@@ -63,44 +63,6 @@ struct Butterfly<8> {
     for (int j = 0; j < 4; ++j) {
       x[j] = even[j] + odd[j];
       x[j + 4] = even[j] - odd[j];
-    }
-  }
-};
-
-template <>
-struct Butterfly<16> {
-  template <typename S, typename C>
-  LORMA_INLINE static void apply(C* x) {
-    // cos and sin of 2 pi j k / 16, for j, k of 1 to 3
-    constexpr S c1 = S(0.92387953251128675612818318939678828682L);
-    constexpr S s1 = S(0.38268343236508977172845998403039886676L);
-    constexpr S h = S(0.70710678118654752440084436210484903928L);
-    constexpr ComplexScalar<S> w[4][4] = {{{1, 0}, {1, 0}, {1, 0}, {1, 0}},
-                                          {{1, 0}, {c1, -s1}, {h, -h}, {s1, -c1}},
-                                          {{1, 0}, {h, -h}, {0, -1}, {-h, -h}},
-                                          {{1, 0}, {s1, -c1}, {-h, -h}, {-c1, s1}}};
-    C y[4][4];
-    LORMA_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      C column[4] = {x[j], x[j + 4], x[j + 8], x[j + 12]};
-      Butterfly<4>::apply<S>(column);
-      y[0][j] = column[0];
-      LORMA_UNROLL
-      for (int k = 1; k < 4; ++k) {
-        if (j == 0) {
-          y[k][j] = column[k];
-        } else if (j * k == 4) {
-          y[k][j] = turned(column[k]);
-        } else {
-          y[k][j] = multiply(column[k], w[k][j]);
-        }
-      }
-    }
-    LORMA_UNROLL
-    for (int k = 0; k < 4; ++k) {
-      Butterfly<4>::apply<S>(y[k]);
-      LORMA_UNROLL
-      for (int j = 0; j < 4; ++j) x[k + 4 * j] = y[k][j];
     }
   }
 };

@@ -4,8 +4,8 @@
 
 /// Which engine transforms: lorma's own, or FFTW where LORMA_WITH_FFTW is defined.
 ///
-/// An engine is a plan (length(), spectrum_size(), scratch_size()) with to_spectrum and
-/// from_spectrum; the order of its spectrum is its own affair.
+/// An engine is a plan (length(), spectrum_size(), scratch_size()) with the functions of
+/// fft/transform.hpp; the order of its spectrum is its own affair.
 
 #include "lorma/fft/plan_cache.hpp"
 #ifdef LORMA_WITH_FFTW

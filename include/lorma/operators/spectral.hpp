@@ -5,11 +5,13 @@
 /// A turn of M without an n x n matrix: P = s sum_q diag(B_q) C(A_q), where C(a) is the circular
 /// cross-correlation with a, (C(a) y)(i) = sum_m a(m) y((i + m) mod n).
 ///
-/// With F the discrete Fourier transform, C(a) y = F^-1 (conj(F a) . F y). Two real columns travel
-/// as one complex one. Lengths that the transforms do not like (fft/plan.hpp) use the next one
-/// above 2n - 2, y laid out periodically. Cost of b columns in real transforms of length n: r + 1
-/// for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r) a task. Sums over the batch are
-/// taken in the spectrum, by groups of columns whose size follows from b alone.
+/// A real column travels as a complex one of half its length, its even entries the real parts
+/// (docs/mathematics.md, section 4): columns never meet, so column j of a result follows from
+/// column j alone, to the bit. Factors and columns are brought near 1 by powers of two, so nothing
+/// overflows or vanishes on the way. Lengths that the transforms do not like (fft/plan.hpp) use the
+/// next one above 2n - 2, y laid out periodically. Cost of b columns in real transforms of length
+/// n: r + 1 for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r) a task. Sums over the
+/// batch are taken in the spectrum, by groups of columns whose size follows from b alone.
 
 #include <algorithm>
 #include <cmath>
@@ -18,6 +20,7 @@
 #include "lorma/fft/engine.hpp"
 #include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/operator.hpp"
+#include "lorma/operators/spectral_columns.hpp"
 #include "lorma/operators/spectral_panels.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -44,32 +47,43 @@ class Operator<Spectral, Inflation, Backend, S> {
  public:
   using Workspace = typename Backend::Workspace;
 
-  /// Takes the spectra of A, scaled by s / N, and a copy of B: 3 r N numbers.
+  /// Takes two spectra of each row of A and a copy of B: 3 r N numbers.
   Operator(Workspace& workspace, const Factors<S>& f)
-      : f_(f),
-        n_(f.dim()),
+      : n_(f.dim()),
         r_(f.rank()),
-        plan_(detail::shared_plan<Plan>(detail::transform_length<S>(n_))),
-        N_(plan_->length()),
+        N_(detail::signal_length<S>(n_)),
+        plan_(detail::shared_plan<Plan>(N_ / 2)),
         size_(plan_->spectrum_size()),
-        spectrum_A_(workspace.template take_array<C>(r_ * size_)),
-        B_(workspace.template take<S>(N_, r_)),
-        zeros_(workspace.template take_array<S>(N_)) {
-    Backend::fill(workspace, S(0), B_);
-    Backend::copy(workspace, f.B, B_.row_range(0, n_));
-    std::fill_n(zeros_, N_, S(0));
+        spectra_A_(workspace.template take_array<C>(r_ * size_)),
+        B_(workspace.template take_array<S>(r_ * N_)),
+        columns_(workspace, n_, N_),
+        exponent_(detail::exponent_of(f.scale)),
+        exponent_A_(detail::largest_exponent(f.A)),
+        exponent_B_(detail::largest_exponent(f.B)),
+        scale_(f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_ / 2)) {
     const auto frame = workspace.frame();
-    const MatrixView<S> a = workspace.template take<S>(N_, 1);
+    const MatrixView<S> packed(B_, N_, r_, N_);
+    Backend::fill(workspace, S(0), packed.row_range(n_, N_ - n_));
+    Backend::copy(workspace, f.B, packed.row_range(0, n_));
+    const MatrixView<S> rows = workspace.template take<S>(W + N_, r_);
+    Backend::fill(workspace, S(0), rows.row_range(W + n_, N_ - n_));
+    Backend::copy(workspace, f.A.transposed(), rows.row_range(W, n_));
+    const Signal<S> x = signal_at(workspace.template take_array<S>(2 * N_));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
     if (workspace.rehearsing()) return;
-    Backend::fill(workspace, S(0), a);
-    const S scale = f.scale / static_cast<S>(N_);
+    const S power_B = detail::power_of_two<S>(-exponent_B_);
+    for (Index q = 0; q < r_; ++q) detail::pack(B_ + q * N_, power_B, N_, B_ + q * N_);
+    const S power_A = detail::power_of_two<S>(-exponent_A_);
     for (Index q = 0; q < r_; ++q) {
-      Backend::copy(workspace, f.A.row_range(q, 1).transposed(), a.row_range(0, n_));
-      const Signal<const S> row{a.data, zeros_};
-      C* to = spectrum_A_ + q * size_;
+      S* const row = rows.data + q * rows.ld + W;
+      std::copy_n(row + N_ - 2, 2, row - 2);
+      detail::unzip<S>({row, row - 2}, {power_A, power_A}, N_, x);
+      cross(x);
       detail::to_spectrum(
-          *plan_, row, [to, scale](Index k, const C& x) { to[k] = detail::scaled(x, scale); },
+          *plan_, x,
+          [to = spectra_A_ + q * size_, scale = scale_](Index k, const C& v) {
+            to[k] = detail::scaled(v, scale);
+          },
           scratch);
     }
   }
@@ -77,9 +91,10 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Nothing: transforming again is faster than reading (r + 1) times the size of Y from memory.
   static Index kept_size(Index /*n*/, Index /*r*/, Index /*b*/) { return 0; }
 
-  /// Transforms of the length that is really taken, columns in pairs, and those of the factors.
+  /// Transforms of the length that is really taken, two columns at a time, and those of the
+  /// factors.
   static Work work(Action action, double n, double r, double b) {
-    const auto N = static_cast<double>(detail::transform_length<S>(static_cast<Index>(n)));
+    const auto N = static_cast<double>(detail::signal_length<S>(static_cast<Index>(n)));
     const double transform = 2.5 * N * std::log2(std::max(N, 2.0));
     const double columns = 2 * std::ceil(b / 2);
     if (action == Action::apply) {
@@ -105,18 +120,15 @@ class Operator<Spectral, Inflation, Backend, S> {
       const auto in = scratch.input(G.col_range(j, count));
       const auto result = scratch.output(out.col_range(j, count));
       for (Index c = 0; c < count; c += 2) {
-        const Signal<const S> g = signal(in, c, false, scratch.first);
-        C* sum = scratch.sum;
+        const Exponents exponents = columns_.exponents(in, c);
+        columns_.read(in, c, false, exponents.negated(), scratch);
+        std::fill_n(scratch.sum, 2 * size_, C{});  // sum_mirrored too
         for (Index q = 0; q < r_; ++q) {
-          const C* a = spectrum_A_ + q * size_;
-          transform_scaled(q, g, scratch.scratch, [sum, a, first = q == 0](Index k, const C& x) {
-            const C term = detail::multiply(x, a[k]);
-            sum[k] = first ? term : sum[k] + term;
-          });
+          transform_weighted(q, scratch.first, scratch.scratch, add_convolution(q, scratch));
         }
-        fold_inverse(sum, result, c, scratch);
+        write_adjoint(exponents, result, c, scratch);
       }
-      Scratch::write(result, out.col_range(j, count));
+      scratch.write(result, out.col_range(j, count));
     });
   }
 
@@ -130,37 +142,44 @@ class Operator<Spectral, Inflation, Backend, S> {
     }
     const auto frame = workspace.frame();
     const Index b = Y.cols;
-    // Groups of 16 to 64 columns, by b alone; each sums by itself, then they are added in order to
+    // Groups of 16 to 32 columns, by b alone; each sums by itself, then they are added in order to
     // the first, some at a time.
-    const Index group = std::clamp<Index>((b + 15) / 16 * 2, 16, 64);
+    const Index group = std::clamp<Index>((b + 15) / 16 * 2, 16, widest);
     const Index groups = (b + group - 1) / group;
     Panels all = panels(b, {G.order, Y.order, wants_input ? dY.order : G.order}, group);
     const Index tasks =
         std::clamp<Index>(workspace.executor().threads(), 1, std::max<Index>(1, groups));
     all.take(workspace, tasks);
     const Index numbers = r_ * (2 * W * size_ + N_);
+    // Sums stand for 2^exponent of themselves.
     S* total = workspace.template take_array<S>(numbers);
     S* partial = workspace.template take_array<S>(groups > 1 ? tasks * numbers : 0);
+    int* exponents = workspace.template take_array<int>(tasks);
+    int exponent = 0;
     if (groups == 0) std::fill_n(total, numbers, S(0));
     for (Index done = 0; done < groups; done += tasks) {
       const Index now = std::min(tasks, groups - done);
       workspace.executor().parallel_for(now, [&](Index task) {
         S* sums = done + task == 0 ? total : partial + task * numbers;
         std::fill_n(sums, numbers, S(0));
-        const Index begin = (done + task) * group;
-        all.for_panels(
-            begin, std::min(b, begin + group), 1, task, [&](Index j, Index count, Scratch scratch) {
-              vjp_panel(G.col_range(j, count), Y.col_range(j, count),
-                        wants_input ? dY.col_range(j, count) : MatrixView<S>(), sums, scratch);
-            });
+        const Index j = (done + task) * group;
+        const Index count = std::min(group, b - j);
+        exponents[task] = vjp_panel(G.col_range(j, count), Y.col_range(j, count),
+                                    wants_input ? dY.col_range(j, count) : MatrixView<S>(), sums,
+                                    all.scratch_of(task));
       });
       if (workspace.rehearsing()) break;
+      if (done == 0) exponent = exponents[0];
       for (Index task = done == 0 ? 1 : 0; task < now; ++task) {
+        const int common = std::max(exponent, exponents[task]);
+        const S old_scale = detail::power_of_two<S>(exponent - common);
+        const S scale = detail::power_of_two<S>(exponents[task] - common);
         const S* sums = partial + task * numbers;
-        for (Index i = 0; i < numbers; ++i) total[i] += sums[i];
+        for (Index i = 0; i < numbers; ++i) total[i] = total[i] * old_scale + sums[i] * scale;
+        exponent = common;
       }
     }
-    write_gradients(workspace, total, dA, dB, accumulate);
+    write_gradients(workspace, total, exponent, dA, dB, accumulate);
   }
 
   /// apply on the columns of one panel, in memory of the caller: for batches of several adapters.
@@ -168,146 +187,187 @@ class Operator<Spectral, Inflation, Backend, S> {
     const auto in = scratch.input(Y);
     const auto result = scratch.output(out);
     for (Index c = 0; c < Y.cols; c += 2) {
-      const Signal<const S> y = signal(in, c, true, scratch.first);
-      transform(y, scratch.spectrum, scratch.scratch);
-      const Signal<S> h = N_ == n_ ? columns(result, c, scratch.second) : scratch.second;
-      std::fill_n(h.re, N_, S(0));
-      std::fill_n(h.im, N_, S(0));
+      const Exponents exponents = columns_.exponents(in, c);
+      columns_.read(in, c, true, exponents.negated(), scratch);
+      transform(scratch);
+      std::fill_n(scratch.second.re, 2 * N_, S(0));
       for (Index q = 0; q < r_; ++q) {
-        correlate(q, scratch.spectrum, scratch.scratch,
-                  detail::AddWeighted<S>{h, B_.data + q * N_});
+        correlate(q, scratch, detail::AddWeighted<S>{scratch.second, weights(q)});
       }
-      if (N_ != n_) copy_out(h, result, c);
+      columns_.write(scratch.second, exponents.plus(exponent_P()), result, c, false, scratch);
     }
-    Scratch::write(result, out);
+    scratch.write(result, out);
   }
 
-  Panels panels(Index b, std::initializer_list<StorageOrder> orders, Index widest = 32) const {
-    return Panels(N_, size_, plan_->scratch_size(), b, orders, widest);
+  Panels panels(Index b, std::initializer_list<StorageOrder> orders, Index width = widest) const {
+    return Panels(N_, size_, plan_->scratch_size(), b, orders, width);
   }
 
  private:
-  /// The gradients of one panel: dY written, dA in the spectrum and dB added to `sums`.
-  void vjp_panel(const MatrixView<const S>& G, const MatrixView<const S>& Y,
-                 const MatrixView<S>& dY, S* sums, Scratch scratch) const {
+  using Exponents = detail::Exponents;
+  static constexpr Index widest = 32;
+
+  /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
+  auto add_convolution(Index q, const Scratch& scratch) const {
+    return [A = spectra_A_ + q * size_, sum = scratch.sum, sum_mirrored = scratch.sum_mirrored](
+               Index k, const C& x) {
+      sum[k] = detail::plus_product(sum[k], x, direct(A[k]));
+      sum_mirrored[k] = detail::plus_product(sum_mirrored[k], x, crossed(A[k]));
+    };
+  }
+
+  /// The gradients of one panel: dY written, dA in the spectrum and dB added to `sums`, both
+  /// divided by 2^e; returns e.
+  int vjp_panel(const MatrixView<const S>& G, const MatrixView<const S>& Y, const MatrixView<S>& dY,
+                S* sums, Scratch scratch) const {
     auto* const sums_A = reinterpret_cast<C*>(sums);
     S* const sums_B = sums + r_ * 2 * W * size_;
     const auto in_G = scratch.input(G);
     const auto in_Y = scratch.input(Y);
     const bool wants_input = dY.data != nullptr;
     const auto result = wants_input ? scratch.output(dY) : MatrixView<S>();
+    int common = std::numeric_limits<int>::min();
+    std::array<Exponents, widest / 2> exponents_G;
     for (Index c = 0; c < Y.cols; c += 2) {
-      transform(signal(in_Y, c, true, scratch.first), scratch.spectrum, scratch.scratch);
-      const Signal<const S> g = signal(in_G, c, false, scratch.first);
-      C* sum = scratch.sum;
+      const Exponents of_G = columns_.exponents(in_G, c);
+      const Exponents of_Y = columns_.exponents(in_Y, c);
+      common = std::max({common, of_G.of[0] + of_Y.of[0], of_G.of[1] + of_Y.of[1]});
+      exponents_G[std::size_t(c / 2)] = of_G;
+    }
+    for (Index c = 0; c < Y.cols; c += 2) {
+      const Exponents exponents = exponents_G[std::size_t(c / 2)];
+      columns_.read(in_Y, c, true, exponents.plus(-common), scratch);
+      transform(scratch);
+      columns_.read(in_G, c, false, exponents.negated(), scratch);
+      std::fill_n(scratch.sum, 2 * size_, C{});  // sum_mirrored too
       for (Index q = 0; q < r_; ++q) {
-        C* to_A = sums_A + q * size_;
-        S* to_B = sums_B + q * N_;
-        const C* a = spectrum_A_ + q * size_;
-        transform_scaled(q, g, scratch.scratch,
-                         [sum, a, to_A, y = scratch.spectrum, first = q == 0](Index k, const C& x) {
-                           const C term = detail::multiply(x, a[k]);
-                           sum[k] = first ? term : sum[k] + term;
-                           to_A[k] = to_A[k] + detail::multiply_conjugate(y[k], x);
-                         });
-        correlate(q, scratch.spectrum, scratch.scratch, detail::AddProduct<S>{to_B, g});
+        transform_weighted(
+            q, scratch.first, scratch.scratch,
+            [add = add_convolution(q, scratch), to_A = sums_A + q * size_, y = scratch.spectrum,
+             mirrored = scratch.mirrored](Index k, const C& x) {
+              add(k, x);
+              const C a = detail::multiply_conjugate(y[k], x);
+              const C b = detail::multiply_conjugate(mirrored[k], x);
+              to_A[k] = to_A[k] +
+                        C{detail::column_sums<S>(a.re, b.re), detail::column_sums<S>(a.im, b.im)};
+            });
       }
-      if (wants_input) fold_inverse(sum, result, c, scratch);
+      for (Index q = 0; q < r_; ++q) {
+        correlate(q, scratch, detail::AddProduct<S>{sums_B + q * N_, scratch.first});
+      }
+      if (wants_input) write_adjoint(exponents, result, c, scratch);
     }
-    if (wants_input) Scratch::write(result, dY);
+    if (wants_input) scratch.write(result, dY);
+    return common;
   }
 
-  /// Columns c and c + 1 of X where they lie; the second may be missing.
-  template <typename T>
-  Signal<T> columns(const MatrixView<T>& X, Index c, const Signal<S>& spare) const {
-    T* re = X.data + c * X.ld;
-    if (c + 1 < X.cols) return {re, re + X.ld};
-    if constexpr (std::is_const_v<T>) {
-      return {re, zeros_};
-    } else {
-      return {re, spare.im};
+  int exponent_P() const { return exponent_ + exponent_A_ + exponent_B_; }
+  Signal<S> signal_at(S* x) const { return {x, x + N_}; }
+  detail::Packed<S> weights(Index q) const { return detail::Packed<S>(B_ + q * N_); }
+  /// The two spectra of a row of A, in both places.
+  static C direct(const C& a) { return twice(reinterpret_cast<const S*>(&a)); }
+  static C crossed(const C& a) { return twice(reinterpret_cast<const S*>(&a) + W / 2); }
+  static C twice(const S* a) { return {detail::load_twice(a), detail::load_twice(a + W)}; }
+
+  /// Of a = e + T o and T^2 a as two columns, T the turn by one, the signals e + i (o - T^2 o) / 2
+  /// and -i (o + T^2 o) / 2 whose spectra correlate with a (docs/mathematics.md, section 4); its
+  /// own adjoint.
+  void cross(const Signal<S>& x) const {
+    constexpr Index V = W / 2;
+    for (Index i = 0; i < N_; i += W) {
+      for (Index l = i; l < i + V; ++l) {
+        const S a = x.im[l];
+        const S b = x.im[V + l];
+        x.im[l] = S(0.5) * (a - b);
+        x.im[V + l] = S(-0.5) * (a + b);
+        x.re[V + l] = S(0);
+      }
     }
   }
-  /// The same with N numbers each.
-  Signal<const S> signal(const MatrixView<const S>& X, Index c, bool periodic,
-                         const Signal<S>& buffer) const {
-    const Signal<const S> pair = columns(X, c, buffer);
-    if (N_ == n_) return pair;
-    detail::extend(pair.re, n_, periodic, buffer.re, N_);
-    detail::extend(pair.im, n_, periodic, buffer.im, N_);
-    return {buffer.re, buffer.im};
-  }
-  void copy_out(const Signal<S>& h, const MatrixView<S>& out, Index c) const {
-    std::copy_n(h.re, n_, out.data + c * out.ld);
-    if (c + 1 < out.cols) std::copy_n(h.im, n_, out.data + (c + 1) * out.ld);
-  }
 
-  void transform(const Signal<const S>& y, C* spectrum, C* scratch) const {
-    detail::to_spectrum(
-        *plan_, y, [spectrum](Index k, const C& x) { spectrum[k] = x; }, scratch);
+  /// Both spectra of scratch.first.
+  void transform(const Scratch& scratch) const {
+    const auto into = [](C* to) { return [to](Index k, const C& x) { to[k] = x; }; };
+    detail::to_spectra(*plan_, scratch.first, into(scratch.spectrum), into(scratch.mirrored),
+                       scratch.scratch);
   }
 
   /// Spectrum of B_q . g.
   template <typename Store>
-  void transform_scaled(Index q, const Signal<const S>& g, C* scratch, const Store& store) const {
-    detail::to_spectrum(*plan_, detail::Weighted<S>{g, B_.data + q * N_}, store, scratch);
+  void transform_weighted(Index q, const Signal<S>& g, C* scratch, const Store& store) const {
+    detail::to_spectrum(*plan_, detail::Weighted<S>{g, weights(q)}, store, scratch);
   }
 
-  /// u = s C(A_q) y from the spectrum of y.
+  /// C(A_q) y from the spectra of y.
   template <typename Target>
-  void correlate(Index q, const C* spectrum, C* scratch, const Target& to) const {
-    const C* a = spectrum_A_ + q * size_;
+  void correlate(Index q, const Scratch& scratch, const Target& to) const {
     detail::from_spectrum(
-        *plan_, [spectrum, a](Index k) { return detail::multiply_conjugate(spectrum[k], a[k]); },
-        to, scratch);
+        *plan_,
+        [y = scratch.spectrum, mirrored = scratch.mirrored, a = spectra_A_ + q * size_](Index k) {
+          return detail::plus_conjugate_product(detail::multiply_conjugate(y[k], direct(a[k])),
+                                                mirrored[k], crossed(a[k]));
+        },
+        to, scratch.scratch);
   }
 
-  /// Back from the spectrum of the sum of convolutions, into columns c and c + 1.
-  void fold_inverse(const C* sum, const MatrixView<S>& out, Index c, const Scratch& scratch) const {
-    const Signal<S> h = N_ == n_ ? columns(out, c, scratch.second) : scratch.second;
-    detail::from_spectrum(
-        *plan_, [sum](Index k) { return sum[k]; }, h, scratch.scratch);
-    if (N_ == n_) return;
-    detail::fold(h.re, N_, n_, out.data + c * out.ld);
-    if (c + 1 < out.cols) detail::fold(h.im, N_, n_, out.data + (c + 1) * out.ld);
+  /// Columns c and c + 1 of P^T G from the sums of convolutions, G divided by 2^exponents.
+  void write_adjoint(const Exponents& exponents, const MatrixView<S>& out, Index c,
+                     const Scratch& scratch) const {
+    const auto at = [](const C* from) { return [from](Index k) { return from[k]; }; };
+    detail::from_spectra(*plan_, at(scratch.sum), at(scratch.sum_mirrored), scratch.second,
+                         scratch.scratch);
+    columns_.write(scratch.second, exponents.plus(exponent_P()), out, c, true, scratch);
   }
 
-  /// dA from the summed spectra, dB from the sums.
-  void write_gradients(Workspace& workspace, const S* sums, const MatrixView<S>& dA,
+  /// dA from the summed spectra, dB from the sums, both times 2^exponent.
+  void write_gradients(Workspace& workspace, const S* sums, int exponent, const MatrixView<S>& dA,
                        const MatrixView<S>& dB, bool accumulate) const {
-    const auto write = [&](const MatrixView<const S>& from, const MatrixView<S>& to) {
+    const auto frame = workspace.frame();
+    const MatrixView<S> result = workspace.template take<S>(N_, r_);
+    const auto write = [&](int e, const MatrixView<S>& to) {
+      const auto [scale, rest] = detail::two_powers<S>(e + exponent + exponent_);
+      const Index numbers = workspace.rehearsing() ? 0 : N_ * r_;
+      for (Index i = 0; i < numbers; ++i) result.data[i] = result.data[i] * scale * rest;
+      const auto from = as_const(result.row_range(0, n_));
       accumulate ? Backend::add(workspace, from, to) : Backend::copy(workspace, from, to);
     };
     if (dB.data != nullptr) {
-      write(MatrixView<const S>(sums + r_ * 2 * W * size_, n_, r_, N_), dB);
+      for (Index q = 0; q < r_ && !workspace.rehearsing(); ++q) {
+        detail::unpack(sums + r_ * 2 * W * size_ + q * N_, N_, result.data + q * N_);
+      }
+      write(exponent_A_, dB);
     }
     if (dA.data == nullptr) return;
-    const auto frame = workspace.frame();
-    const MatrixView<S> row = workspace.template take<S>(N_, 2);
+    S* const turned = workspace.template take_array<S>(N_ + W);
+    const Signal<S> x = signal_at(workspace.template take_array<S>(2 * N_));
     C* scratch = workspace.template take_array<C>(plan_->scratch_size());
     if (workspace.rehearsing()) return;
-    const Signal<S> x{row.data, row.data + N_};
-    const S scale = f_.scale / static_cast<S>(N_);
     for (Index q = 0; q < r_; ++q) {
       detail::from_spectrum(
           *plan_,
-          [from = reinterpret_cast<const C*>(sums) + q * size_, scale](Index k) {
-            return detail::scaled(from[k], scale);
-          },
-          x, scratch);
-      write(as_const(row.block(0, 0, n_, 1)), dA.row_range(q, 1).transposed());
+          [from = reinterpret_cast<const C*>(sums) + q * size_](Index k) { return from[k]; }, x,
+          scratch);
+      cross(x);
+      S* const row = result.data + q * N_;
+      detail::zip<S>(x, N_, {scale_, scale_}, {row, turned});
+      std::copy_n(turned, 2, turned + N_);
+      for (Index i = 0; i < N_; ++i) row[i] += turned[i + 2];
     }
+    write(exponent_B_, dA.transposed());
   }
 
-  Factors<S> f_;
   Index n_;
   Index r_;
-  std::shared_ptr<const Plan> plan_;
   Index N_;
-  Index size_;       ///< elements of a spectrum
-  C* spectrum_A_;    ///< (s / N) F A_q, q-th at q size
-  MatrixView<S> B_;  ///< N x r, zero below n
-  S* zeros_;         ///< N
+  std::shared_ptr<const Plan> plan_;
+  Index size_;    ///< elements of a spectrum
+  C* spectra_A_;  ///< two for each row of A
+  S* B_;          ///< r packed columns
+  detail::SpectralColumns<Backend, S> columns_;
+  int exponent_;  ///< of s
+  int exponent_A_;
+  int exponent_B_;
+  S scale_;  ///< s 2^-exponent / (N / 2)
 };
 
 }  // namespace lorma::inline LORMA_ABI

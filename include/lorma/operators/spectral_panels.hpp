@@ -4,10 +4,11 @@
 
 /// How Spectral walks over columns: tasks, the panels that each task takes, and what it works in.
 ///
-/// Columns go in pairs (0, 1), (2, 3), ..., whatever the number of tasks. Where some matrix is
-/// row-major, panels of it are copied: single columns would be read from every cache line.
+/// Columns are taken two at a time, side by side. Where some matrix is row-major, panels of it are
+/// copied: single columns would be read from every cache line.
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 
 #include "lorma/core/workspace.hpp"
@@ -15,15 +16,18 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// What one task works in, for transforms of length N.
+/// What one task works in, for signals of N numbers.
 template <typename Backend, typename S>
 struct SpectralScratch {
   using C = ComplexLanes<S>;
 
   Signal<S> first;
   Signal<S> second;
+  std::array<S*, 2> columns;  ///< N numbers each
   C* spectrum;
+  C* mirrored;
   C* sum;
+  C* sum_mirrored;
   C* scratch;
   S* panels;  ///< room for copies of panels that are row-major
   Index panel_size;
@@ -58,12 +62,12 @@ class SpectralPanels {
   static constexpr Index W = lane_count<S>;
 
  public:
-  /// `spectra`: elements of two spectra and of what a transform needs besides.
+  /// `size`: elements of a spectrum; `scratch`: what a transform needs besides.
   SpectralPanels(Index N, Index size, Index scratch, Index b,
                  std::initializer_list<StorageOrder> orders, Index widest = 32)
       : N_(N), size_(size), scratch_(scratch), b_(b) {
     for (const StorageOrder order : orders) row_major_ += order == StorageOrder::RowMajor ? 1 : 0;
-    width_ = row_major_ > 0 ? std::min<Index>(32, widest) : 2;
+    width_ = row_major_ > 0 ? widest : 2;
   }
 
   Index tasks(const Workspace& workspace) const {
@@ -76,36 +80,37 @@ class SpectralPanels {
     memory_ = workspace.take_array<S>(tasks * numbers());
   }
   SpectralScratch<Backend, S> scratch_of(Index task) const {
-    using C = ComplexLanes<S>;
     S* at = memory_ + task * numbers();
-    auto* spectrum = reinterpret_cast<C*>(at + 4 * N_);
-    return {
-        {at, at + N_},    {at + 2 * N_, at + 3 * N_}, spectrum,
-        spectrum + size_, spectrum + 2 * size_,       at + 4 * N_ + 2 * W * (2 * size_ + scratch_),
-        panel()};
+    auto* spectra = reinterpret_cast<ComplexLanes<S>*>(at + 6 * N_);
+    return {{at, at + N_},
+            {at + 2 * N_, at + 3 * N_},
+            {at + 4 * N_, at + 5 * N_},
+            spectra,
+            spectra + size_,
+            spectra + 2 * size_,
+            spectra + 3 * size_,
+            spectra + 4 * size_,
+            at + 6 * N_ + 2 * W * (4 * size_ + scratch_),
+            panel()};
   }
 
-  /// Calls f(first column, columns, scratch) for the panels of columns [begin, end).
-  template <typename F>
-  void for_panels(Index begin, Index end, Index step, Index task, F&& f) const {
-    for (Index j = begin; j < end; j += step * width_) {
-      f(j, std::min(width_, end - j), scratch_of(task));
-    }
-  }
-
-  /// Calls f for all columns, which no sum joins, on the threads of the workspace's executor.
+  /// Calls f(first column, columns, scratch) for panels of all columns, which no sum joins, on the
+  /// threads of the workspace's executor.
   template <typename F>
   void run(Workspace& workspace, F&& f) {
     const auto frame = workspace.frame();
     const Index count = tasks(workspace);
     take(workspace, count);
-    workspace.executor().parallel_for(
-        count, [&](Index task) { for_panels(task * width_, b_, count, task, f); });
+    workspace.executor().parallel_for(count, [&](Index task) {
+      for (Index j = task * width_; j < b_; j += count * width_) {
+        f(j, std::min(width_, b_ - j), scratch_of(task));
+      }
+    });
   }
 
  private:
   Index panel() const { return row_major_ > 0 ? N_ * width_ : 0; }
-  Index numbers() const { return 4 * N_ + 2 * W * (2 * size_ + scratch_) + row_major_ * panel(); }
+  Index numbers() const { return 6 * N_ + 2 * W * (4 * size_ + scratch_) + row_major_ * panel(); }
 
   Index N_;
   Index size_;

@@ -94,6 +94,7 @@ void check_finiteness(std::string_view function, Finiteness finiteness,
     throw NonFinite("lorma::" + std::string(function) + ": expected finite numbers, got NaN or " +
                     "infinity in " + std::string(what));
   };
+  if (!std::isfinite(f.scale)) refuse("the scale");
   if (!Backend::is_finite(workspace, f.B)) refuse("factor B");
   if (!Backend::is_finite(workspace, f.A)) refuse("factor A");
   if (!Backend::is_finite(workspace, W)) refuse("the weight");
