@@ -324,6 +324,8 @@ TEST_CASE("merge refuses non-finite numbers on request and leaves the weight as 
     CHECK_NOTHROW(a.merge(W, check_finite));
     a.A()(1, 3) = bad;
     CHECK(contains(message_of([&] { a.merge_in_place(W, check_finite); }), "factor A"));
+    const AdapterView<float, CyclicPermutation> scaled(a.B(), a.A(), bad);
+    CHECK(contains(message_of([&] { scaled.merge_in_place(W, check_finite); }), "the scale"));
   }
 }
 

@@ -160,6 +160,46 @@ TEST_CASE_TEMPLATE("column j follows from column j alone, to the bit", S, float,
   }
 }
 
+TEST_CASE("columns of all sizes on any number of threads: the same gradients to the bit") {
+  constexpr Index n = 96, r = 3, b = 101;
+  const Matrix<float> B = random_matrix<float>(n, r, 1);
+  const Matrix<float> A = random_matrix<float>(r, n, 2);
+  Matrix<float> Y = random_matrix<float>(n, b, 3);
+  Matrix<float> G = random_matrix<float>(n, b, 4);
+  for (Index j = 0; j < b; ++j) {
+    Y.col(j) *= std::ldexp(1.0F, int(j * 37 % 80) - 40);
+    G.col(j) *= std::ldexp(1.0F, int(j * 23 % 60) - 30);
+  }
+  Matrix<float> dA_of_one, dB_of_one, dY_of_one;
+  for (const Index threads : {1, 2, 3, 7}) {
+    Workspace workspace;
+    workspace.set_executor(Executor(threads, [](Index count, IndexedTask task) {
+      for (Index i = count; i-- > 0;) task(i);
+    }));
+    const auto frame = workspace.frame();
+    const SpectralOp<float> op(workspace, {view_of(B), view_of(A), 0.5F});
+    Matrix<float> dY(n, b), dA(r, n), dB(n, r);
+    op.vjp(workspace, view_of(std::as_const(G)), view_of(std::as_const(Y)), nullptr, view_of(dY),
+           view_of(dA), view_of(dB), false);
+    if (threads == 1) {
+      dY_of_one = dY;
+      dA_of_one = dA;
+      dB_of_one = dB;
+      // Gradients are accurate by the largest products.
+      const Matrix<double> D = turned_back(G.cast<double>() * Y.cast<double>().transpose());
+      double size = 0;
+      for (Index j = 0; j < b; ++j) size += norm(Y.col(j)) * norm(G.col(j));
+      CHECK(distance(dA, 0.5 * B.cast<double>().transpose() * D) <=
+            100 * eps<float> * size * norm(B));
+      CHECK(distance(dB, 0.5 * D * A.cast<double>().transpose()) <=
+            100 * eps<float> * size * norm(A));
+    }
+    CHECK(dY == dY_of_one);
+    CHECK(dA == dA_of_one);
+    CHECK(dB == dB_of_one);
+  }
+}
+
 TEST_CASE_TEMPLATE("a power of two goes through to the bit, from the smallest to the largest", S,
                    float, double) {
   constexpr int top = std::numeric_limits<S>::max_exponent;
