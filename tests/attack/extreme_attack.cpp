@@ -111,7 +111,8 @@ TEST_CASE("attack: nothing false is proved, whatever was found") {
     ends.smallest = double(sigma(n - 1 - draw.index(0, std::min<Index>(1, n - 1))));
     analysis::detail::prove(analysis::detail::gram(P), 0.0, ends);
     const auto beyond = [](double value, double found, double bound) {
-      return std::isinf(bound) || value == found ? 0.0 : (value - found) / (bound - found);
+      const bool nothing = std::isinf(bound) || bound == 0.0;
+      return nothing || value == found ? 0.0 : (value - found) / (bound - found);
     };
     return std::max(beyond(double(sigma(0)), ends.largest, ends.largest_at_most),
                     beyond(double(sigma(n - 1)), ends.smallest, ends.smallest_at_least));
