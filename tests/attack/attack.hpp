@@ -10,15 +10,17 @@
 
 namespace lorma_attack {
 
-/// The trials of each search: LORMA_ATTACK_TRIALS, else the few that every run of the tests affords.
+/// The trials of each search: LORMA_ATTACK_TRIALS, else the few that every run of the tests
+/// affords.
 inline std::int64_t trials(std::int64_t in_every_run) {
   const char* wanted = std::getenv("LORMA_ATTACK_TRIALS");
   return wanted == nullptr ? in_every_run : std::atoll(wanted);
 }
 
-/// Calls `trial(urbg)`, which draws a case and returns its error over its bound, once for each seed from
-/// LORMA_ATTACK_FIRST (0) on; prints the worst ratio with its seed, and fails where one is above 1 or NaN.
-/// A case is found again by its seed alone: LORMA_ATTACK_FIRST=seed LORMA_ATTACK_TRIALS=1.
+/// Calls `trial(urbg)`, which draws a case and returns its error over its bound, once for each seed
+/// from LORMA_ATTACK_FIRST (0) on; prints the worst ratio with its seed, and fails where one is
+/// above 1 or NaN. A case is found again by its seed alone: LORMA_ATTACK_FIRST=seed
+/// LORMA_ATTACK_TRIALS=1.
 template <typename Trial>
 void search(const char* name, std::int64_t in_every_run, Trial&& trial) {
   const char* first = std::getenv("LORMA_ATTACK_FIRST");
