@@ -117,6 +117,7 @@ class Inverse {
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
+  double condition() const { return round_trip_.condition; }
 
   /// P^-1, n x n. Only when the condition number is finite. Cost 4/3 n^3.
   Matrix<double> matrix() const {
@@ -218,6 +219,7 @@ class Inverse<Inflation, S, Backend> {
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
+  double condition() const { return round_trip_.condition; }
 
   void apply(BackendWorkspace& workspace, const MatrixView<const S>& in,
              const MatrixView<S>& out) const {
@@ -287,6 +289,7 @@ requires(!OnHost<Backend> &&
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
+  double condition() const { return round_trip_.condition; }
 
   void apply(BackendWorkspace& workspace, const MatrixView<const S>& in,
              const MatrixView<S>& out) const {
