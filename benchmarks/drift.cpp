@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
   row<Identity>("LoRMA+, r = 8, change of 1 %", of_size(0.01, 8, 3), cycles);
   row<Identity>("the same of 30 %", of_size(0.3, 8, 3), cycles);
   row<Identity, lorma::Post>("the same, Post", of_size(0.3, 8, 3), cycles);
-  row<Identity>("LoRMA+, r = 64, 30 %", of_size(0.3, 64, 5), cycles);
+  row<Identity>("LoRMA+, r = 16, 30 %", of_size(0.3, 16, 5), cycles);
   row<Identity>("LoRMA+ of condition 10", stretched(std::sqrt(10.0)), cycles);
   row<Identity>("of condition 100", stretched(10.0), cycles);
   row<Identity>("of condition 10000", stretched(100.0), cycles);

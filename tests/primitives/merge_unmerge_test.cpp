@@ -38,7 +38,7 @@ TEST_CASE("what unmerge loses grows with the condition number and not faster") {
     a.unmerge_in_place(W, workspace);
     const double condition = (2.0 + t) * (2.0 + t);
     const RoundTrip lost = Inverse<Identity, double>(a.factors()).round_trip();
-    CHECK(lost.condition <= condition);
+    CHECK(lost.condition <= 1.01 * condition);  // the rounding of the core taken off
     CHECK(distance(W, W0) <= lost.relative_error(eps<double>) * norm(W0));
   }
   const IllConditioned hopeless(1e9);
