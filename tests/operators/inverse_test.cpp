@@ -189,6 +189,14 @@ TEST_CASE("P = I - 1 1^T / n is singular, whatever rounding makes of it") {
   }
 }
 
+TEST_CASE_TEMPLATE("P = 0 is singular", I, lorma::CyclicPermutation, lorma::None, Shifted<0>) {
+  for (const Index n : {1, 4}) {
+    const Pair pair{Matrix<double>::Zero(n, n), Matrix<double>::Zero(n, n), 1.0};
+    CHECK(Inverse<I, double>(pair.factors()).round_trip().loss(eps<double>) ==
+          std::numeric_limits<double>::infinity());
+  }
+}
+
 template <typename I>
 concept InvertsByFactorization = requires(const Inverse<I, double>& inverse) {
   inverse.matrix();

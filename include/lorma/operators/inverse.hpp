@@ -112,7 +112,8 @@ class Inverse {
       LU.template triangularView<Eigen::Upper>().solveInPlace(x);
     });
     // A NaN (overflow inside a singular factorization) counts as singular.
-    if (inverse * largest < round_trip_.condition) round_trip_.condition = inverse * largest;
+    if (!(largest > 0.0 && inverse * largest < round_trip_.condition)) return;
+    round_trip_.condition = inverse * largest;
     round_trip_.growth = terms(B, A, scale, P.norm()) / largest;
   }
 
