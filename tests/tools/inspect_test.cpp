@@ -68,6 +68,27 @@ int exit_code(const std::string& arguments) {
 
 }  // namespace
 
+TEST_CASE("the rank of a 16-bit product says how much of it may be rounding") {
+  const ScratchDirectory dir;
+  const Eigen::MatrixXf product = of_rank(31, 40, 4, 7);
+  const Eigen::Matrix<Eigen::bfloat16, -1, -1> rounded = product.cast<Eigen::bfloat16>();
+  const Eigen::Matrix<Eigen::half, -1, -1> half = product.cast<Eigen::half>();
+  lorma::write_safetensors(dir / "product.safetensors",
+                           {TensorSource::copy("bf16", rounded), TensorSource::copy("f16", half),
+                            TensorSource::copy("f32", product)});
+  const auto result = inspect({dir / "product.safetensors"});
+  for (const char* name : {"bf16", "f16"}) {
+    CHECK(line(result, name).rank == 31);
+    CHECK(line(result, name).rank_beyond_storage == 4);
+  }
+  CHECK(line(result, "f32").rank == 4);
+  CHECK(line(result, "f32").rank_beyond_storage == 4);
+  std::ostringstream table;
+  lorma_tool::print_table(table, result);
+  CHECK(table.str().find("31 (4)") != std::string::npos);
+  CHECK(Json::parse(lorma_tool::to_json(result))["matrices"][0]["rank_beyond_storage"] == 4);
+}
+
 TEST_CASE("every 2-D tensor with arithmetic is measured, the others are counted or left alone") {
   const ScratchDirectory dir;
   write_model(dir / "model.safetensors");

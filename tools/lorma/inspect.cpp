@@ -30,12 +30,14 @@ struct Job {
   double cost = 0.0;
 };
 
-template <typename S>
+/// In numbers of S what is stored as T.
+template <typename S, typename T = S>
 void measure(const SafetensorsFile& file, double threshold, MatrixLine& line) {
   const lorma::Matrix<S> M = file.matrix<S>(line.name);
   const Eigen::VectorXd sigma = lorma::analysis::singular_values(M);
-  const auto report = lorma::analysis::rank_report_from(sigma, M, threshold);
+  const auto report = lorma::analysis::rank_report_from(sigma, M.template cast<T>(), threshold);
   line.rank = report.rank;
+  line.rank_beyond_storage = report.rank_beyond_storage;
   const auto full = static_cast<double>(std::min(M.rows(), M.cols()));
   line.fraction = full > 0.0 ? static_cast<double>(report.rank) / full : 1.0;
   line.condition = report.condition;
@@ -49,10 +51,15 @@ void measure(const SafetensorsFile& file, double threshold, MatrixLine& line) {
 
 void run(const Job& job, double threshold, MatrixLine& line) {
   try {
-    if (job.file->tensors()[job.tensor].dtype == Dtype::F64) {
-      measure<double>(*job.file, threshold, line);
-    } else {
-      measure<float>(*job.file, threshold, line);
+    switch (job.file->tensors()[job.tensor].dtype) {
+      case Dtype::F64:
+        return measure<double>(*job.file, threshold, line);
+      case Dtype::F16:
+        return measure<float, Eigen::half>(*job.file, threshold, line);
+      case Dtype::BF16:
+        return measure<float, Eigen::bfloat16>(*job.file, threshold, line);
+      default:
+        return measure<float>(*job.file, threshold, line);
     }
   } catch (const std::exception& error) {
     line.error = error.what();

@@ -28,12 +28,18 @@ const char* verdict(const MatrixLine& m) {
   return m.near_full_rank ? "near full" : "deficient";
 }
 
+/// Whether a part of the rank may be the rounding of the storage.
+bool rounded(const MatrixLine& m) {
+  return m.rank_beyond_storage < m.rank;
+}
+
 std::vector<std::string> cells(const MatrixLine& m) {
   if (!m.error.empty()) return {m.name, shape(m), m.dtype, "-", "-", "-", "-", "-", "unreadable"};
   return {m.name,
           shape(m),
           m.dtype,
-          std::to_string(m.rank),
+          std::to_string(m.rank) +
+              (rounded(m) ? " (" + std::to_string(m.rank_beyond_storage) + ")" : ""),
           format("%.1f", 100.0 * m.fraction),
           format("%.2e", m.condition),
           format("%.1f", m.stable_rank),
@@ -58,6 +64,9 @@ std::string totals(const Inspection& inspection) {
   text += " at or above " + format("%g", 100.0 * inspection.threshold) + " % of full rank";
   if (inspection.skipped > 0) {
     text += "; " + std::to_string(inspection.skipped) + " of a type without arithmetic left out";
+  }
+  if (std::any_of(inspection.matrices.begin(), inspection.matrices.end(), rounded)) {
+    text += "; (n): the rank beyond what rounding to the type may have added";
   }
   if (!inspection.broken.empty()) {
     text += "; " + std::to_string(inspection.broken.size()) + " files not read";
@@ -161,6 +170,7 @@ std::string to_json(const Inspection& inspection) {
     Json line{{"file", m.file}, {"name", m.name}, {"dtype", m.dtype}, {"shape", {m.rows, m.cols}}};
     if (m.error.empty()) {
       line["rank"] = m.rank;
+      line["rank_beyond_storage"] = m.rank_beyond_storage;
       line["fraction"] = m.fraction;
       line["condition"] = number(m.condition);
       line["stable_rank"] = m.stable_rank;
@@ -185,8 +195,7 @@ std::string to_csv(const Inspection& inspection) {
   };
   std::string text =
       "file,name,dtype,rows,cols,rank,fraction,condition,stable_rank,effective_rank,largest,"
-      "smallest,"
-      "near_full_rank,error\n";
+      "smallest,near_full_rank,rank_beyond_storage,error\n";
   for (const MatrixLine& m : inspection.matrices) {
     text += quoted(m.file) + "," + quoted(m.name) + "," + m.dtype + "," + std::to_string(m.rows) +
             "," + std::to_string(m.cols) + ",";
@@ -194,9 +203,10 @@ std::string to_csv(const Inspection& inspection) {
       text += std::to_string(m.rank) + "," + format("%.9g", m.fraction) + "," +
               format("%.9g", m.condition) + "," + format("%.9g", m.stable_rank) + "," +
               format("%.9g", m.effective_rank) + "," + format("%.9g", m.largest) + "," +
-              format("%.9g", m.smallest) + "," + (m.near_full_rank ? "true" : "false") + ",";
+              format("%.9g", m.smallest) + "," + (m.near_full_rank ? "true" : "false") + "," +
+              std::to_string(m.rank_beyond_storage) + ",";
     } else {
-      text += ",,,,,,,," + quoted(m.error);
+      text += ",,,,,,,,," + quoted(m.error);
     }
     text += "\n";
   }
