@@ -246,7 +246,7 @@ TEST_CASE_TEMPLATE("a power of two goes through to the bit, from the smallest to
                             {half, half, -half, -half},
                             {-half, -half, half, half}}) {
       const Results scaled = results(e.B, e.A, e.Y, e.G);
-      const auto in_range = [top](int power) { return std::abs(power) < top - 10; };
+      const auto in_range = [](int power) { return std::abs(power) < top - 10; };
       if (in_range(e.B + e.A + e.Y)) CHECK(scaled.H == plain.H);
       if (in_range(e.B + e.A + e.G)) CHECK(scaled.dY == plain.dY);
       if (in_range(e.B + e.Y + e.G)) CHECK(scaled.dA == plain.dA);
