@@ -83,7 +83,8 @@ TEST_CASE("what is not a number is NonFinite, in the name of the function that w
         {"::compose:", [&] { compose(g, f); }},
         {"::with_rank:", [&] { with_rank(f, 1); }},
     };
-    for (const auto& [name, call] : calls) {
+    for (const auto& [function, call] : calls) {
+      const std::string name = function;  // clang++ 14 captures no structured binding
       CAPTURE(name);
       std::string message;
       try {
