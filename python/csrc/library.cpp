@@ -60,8 +60,7 @@ CyclicGradients vjp_with_autograd(const Tensor& g, const Tensor& y, const Tensor
 }
 
 Tensor contiguous_like(const Tensor& t) {
-  return at::empty_symint(t.sym_sizes(),
-                          t.options().memory_format(at::MemoryFormat::Contiguous));
+  return at::empty_symint(t.sym_sizes(), t.options().memory_format(at::MemoryFormat::Contiguous));
 }
 Tensor apply_shape(const Tensor& y, const Tensor& B, const Tensor& A, double, bool) {
   kernels::check_operands("multiply", y, B, A);

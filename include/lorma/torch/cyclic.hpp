@@ -150,9 +150,7 @@ class CyclicVjp : public ::torch::autograd::Function<CyclicVjp<Calls>> {
     const auto wanted = context->saved_data["wanted"].toBoolList();
     const auto given = [&](std::size_t i) { return u[i].defined() && wanted.get(i); };
     Tensor in_g, in_y, in_B, in_A;
-    const auto add = [](Tensor& to, const Tensor& term) {
-      to = to.defined() ? to + term : term;
-    };
+    const auto add = [](Tensor& to, const Tensor& term) { to = to.defined() ? to + term : term; };
     if (given(0)) {
       in_g = Calls::apply(u[0], B, A, scale, false);
       std::tie(std::ignore, in_B, in_A) = Calls::vjp(g, u[0], B, A, scale, {false, true, true});

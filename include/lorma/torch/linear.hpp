@@ -30,8 +30,7 @@ inline bool is_pre(const LinearOptions& options) {
 
 template <typename Calls>
 Tensor merge(const Tensor& W0, const Tensor& B, const Tensor& A, const LinearOptions& options) {
-  TORCH_CHECK(W0.dim() == 2, "lorma::torch::merge: expected a weight [d, k], got ",
-              W0.sym_sizes());
+  TORCH_CHECK(W0.dim() == 2, "lorma::torch::merge: expected a weight [d, k], got ", W0.sym_sizes());
   if (is_pre(options)) {
     return multiply<Calls>(W0.t(), B, A, options.scale, options.inflation, false).t();
   }

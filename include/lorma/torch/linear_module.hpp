@@ -25,17 +25,18 @@ struct ModuleOptions {
 };
 
 /// The weight W0 [d, k] and the bias (which may be undefined) are buffers, shared with the caller;
-/// the factors are parameters of W0's type, or float where that is half or bfloat16, on W0's device.
+/// the factors are parameters of W0's type, or float where that is half or bfloat16, on W0's
+/// device.
 class LinearImpl : public ::torch::nn::Module {
  public:
-  LinearImpl(const Tensor& W0, const Tensor& bias, const ModuleOptions& options)
+  LinearImpl(const Tensor& W0, const Tensor& frozen_bias, const ModuleOptions& options)
       : options_{options.alpha / static_cast<double>(options.rank), options.inflation,
                  options.side} {
     TORCH_CHECK(W0.dim() == 2 && options.rank > 0 && options.alpha > 0,
                 "lorma::torch::Linear: expected W0 [d, k], rank and alpha above 0, got ",
                 W0.sizes(), ", ", options.rank, ", ", options.alpha);
     weight = register_buffer("weight", W0.detach());
-    this->bias = register_buffer("bias", bias.defined() ? bias.detach() : bias);
+    bias = register_buffer("bias", frozen_bias.defined() ? frozen_bias.detach() : frozen_bias);
     const auto n = W0.size(detail::is_pre(options_) ? 0 : 1);
     const auto numbers = W0.options().dtype(detail::compute_type(W0));
     lorma_B = register_parameter("lorma_B", at::zeros({n, options.rank}, numbers));
@@ -47,7 +48,8 @@ class LinearImpl : public ::torch::nn::Module {
   void reset_parameters() {
     const at::NoGradGuard no_gradients;
     std::mt19937_64 urbg(static_cast<std::uint64_t>(
-        at::randint(std::numeric_limits<std::int64_t>::max(), {1}, at::kLong).item<std::int64_t>()));
+        at::randint(std::numeric_limits<std::int64_t>::max(), {1}, at::kLong)
+            .item<std::int64_t>()));
     const auto start = [](const Tensor& like) {
       return at::zeros(like.sizes(), at::TensorOptions(at::kDouble));
     };
@@ -61,9 +63,7 @@ class LinearImpl : public ::torch::nn::Module {
     lorma_A.copy_(A);
   }
 
-  Tensor forward(const Tensor& x) {
-    return linear(x, weight, bias, lorma_B, lorma_A, options_);
-  }
+  Tensor forward(const Tensor& x) { return linear(x, weight, bias, lorma_B, lorma_A, options_); }
   /// The weight of the plain layer that computes the same.
   Tensor merged_weight() const {
     const at::NoGradGuard no_gradients;
@@ -78,7 +78,13 @@ class LinearImpl : public ::torch::nn::Module {
  private:
   LinearOptions options_;
 };
-TORCH_MODULE(Linear);
+
+/// Shared ownership of a LinearImpl, as torch's modules have it.
+class Linear : public ::torch::nn::ModuleHolder<LinearImpl> {
+ public:
+  using Impl = LinearImpl;
+  using ::torch::nn::ModuleHolder<LinearImpl>::ModuleHolder;
+};
 
 }  // namespace lorma::inline LORMA_ABI::torch
 

@@ -6,11 +6,11 @@
 ///
 ///   at::Tensor h = lorma::torch::multiply(y, B, A, alpha / r, lorma::CyclicPermutation::name);
 ///
-/// y is [..., n] of any strides, B [n, r], A [r, n]; the result is contiguous, of y's shape and type.
-/// Computed in double for double, else in float, autocast or not; factors of another type are
+/// y is [..., n] of any strides, B [n, r], A [r, n]; the result is contiguous, of y's shape and
+/// type. Computed in double for double, else in float, autocast or not; factors of another type are
 /// converted and get gradients of their own type. Identity and None are two products of torch's,
-/// on any device; CyclicPermutation is torch/cyclic.hpp: transforms or a product on the CPU, torch's
-/// own FFT on other devices. Work runs on torch's threads, results are allocated by torch.
+/// on any device; CyclicPermutation is torch/cyclic.hpp: transforms or a product on the CPU,
+/// torch's own FFT on other devices. Work runs on torch's threads, results are allocated by torch.
 /// Cost of b tokens: that of LoRA, and O(r b n log n). Throws c10::Error for operands that do not
 /// fit.
 

@@ -5,9 +5,9 @@
 /// torch's tensors and threads as lorma sees them: matrices where they lie, an executor, scratch.
 ///
 /// A tensor [rows, cols] of any strides is a matrix; one of tokens, [b, n], is the transpose of its
-/// n x b columns: tensor_matrix<S>(t.t()). Nothing is copied here; what a BLAS cannot read is copied
-/// by the door (core/door.hpp). With OpenMP in torch, at::parallel_for is code of headers that runs
-/// on threads where a program is compiled with -fopenmp only.
+/// n x b columns: tensor_matrix<S>(t.t()). Nothing is copied here; what a BLAS cannot read is
+/// copied by the door (core/door.hpp). With OpenMP in torch, at::parallel_for is code of headers
+/// that runs on threads where a program is compiled with -fopenmp only.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
