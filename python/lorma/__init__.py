@@ -3,6 +3,8 @@
 
 lorma.ops       P = I(s B A) on tensors and weights, with autograd
 lorma.peft      the PEFT method: LormaConfig (needs peft)
+lorma.analysis  ranks and spectra of weights and multipliers (NumPy)
+lorma.parallel  a layer whose frozen weight is cut over processes
 """
 
 from importlib.metadata import PackageNotFoundError, version
