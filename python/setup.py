@@ -23,7 +23,8 @@ VERSION = re.search(r'LORMA_VERSION_STRING "(.*)"', (INCLUDE / "lorma" / "versio
 
 
 def eigen() -> Path:
-    places = [os.environ.get("LORMA_EIGEN"), "/usr/include/eigen3", "/usr/local/include/eigen3", "/opt/homebrew/include/eigen3"]
+    places = [os.environ.get("LORMA_EIGEN"), "/usr/include/eigen3", "/usr/local/include/eigen3",
+              "/opt/homebrew/include/eigen3"]
     for place in filter(None, places):
         if (Path(place) / "Eigen" / "Core").exists():
             return Path(place)
@@ -38,7 +39,7 @@ def operator() -> dict:
     # OpenMP's code, and the runtime that torch brings: no second one is linked.
     extension = CppExtension(
         "lorma._ops", ["csrc/library.cpp"], include_dirs=[str(INCLUDE), str(eigen())],
-        define_macros=[("EIGEN_DONT_PARALLELIZE", None)],
+        depends=[str(path) for path in INCLUDE.rglob("*.hpp")], define_macros=[("EIGEN_DONT_PARALLELIZE", None)],
         extra_compile_args=["-std=c++20", "-O3", "-g0", f"-march={march}", "-fopenmp", "-w"])
     extension.optional = os.environ.get("LORMA_OPERATOR") != "require"
     return {"ext_modules": [extension], "cmdclass": {"build_ext": BuildExtension.with_options(use_ninja=False)}}

@@ -64,7 +64,8 @@ class Classifier(torch.nn.Module):
 def batches(tokenizer, examples):
     for start in range(0, len(examples), BATCH):
         texts, labels = zip(*examples[start:start + BATCH])
-        yield tokenizer(list(texts), padding=True, truncation=True, max_length=64, return_tensors="pt"), torch.tensor(labels)
+        tokens = tokenizer(list(texts), padding=True, truncation=True, max_length=64, return_tensors="pt")
+        yield tokens, torch.tensor(labels)
 
 
 def answers(model, tokenizer, examples):
@@ -113,7 +114,8 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(options.model)
     learn, test = snippets(options.movies)
     labels = torch.tensor([label for _, label in test])
-    print(f"{len(learn)} snippets to learn from, {len(test)} to test, {100 * labels.float().mean():.0f} % of them liked")
+    liked = 100 * labels.float().mean()
+    print(f"{len(learn)} snippets to learn from, {len(test)} to test, {liked:.0f} % of them liked")
     rows, good = [], True
     for name, config in METHODS.items():
         encoder = transformers.AutoModel.from_pretrained(options.model).requires_grad_(False)

@@ -27,7 +27,8 @@ def _array(matrix: Any) -> tuple[np.ndarray, float]:
             matrix, eps = matrix.float(), 2.0 ** -7
     array = np.from_dlpack(matrix) if hasattr(matrix, "__dlpack__") else np.asarray(matrix)
     if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"lorma.analysis: expected a matrix of floating-point numbers, got {array.dtype} {array.shape}")
+        raise ValueError("lorma.analysis: expected a matrix of floating-point numbers, got "
+                         f"{array.dtype} {array.shape}")
     return array, float(np.finfo(array.dtype).eps) if eps is None else eps
 
 
@@ -141,14 +142,17 @@ def training_recorder(every: int = 50, layers: Iterable[str] = ()):
     """
     import transformers
 
+    wanted = tuple(layers)
+
     class TrainingRecorder(transformers.TrainerCallback):
         def __init__(self) -> None:
             self.history: list[tuple[int, dict]] = []
 
         def _record(self, step: int, model: Any) -> None:
-            wanted = tuple(layers)
             report = adapter_report(model)
-            self.history.append((step, {k: v for k, v in report.items() if not wanted or k.split("/")[0].endswith(wanted)}))
+            if wanted:
+                report = {key: entry for key, entry in report.items() if key.split("/")[0].endswith(wanted)}
+            self.history.append((step, report))
 
         def on_step_end(self, args, state, control, model=None, **kwargs) -> None:
             if state.global_step % every == 0:

@@ -23,7 +23,8 @@ def apply(y: Tensor, B: Tensor, A: Tensor, scale: float, adjoint: bool = False) 
         out = torch.fft.irfft(total, n)
     else:
         columns = torch.fft.rfft(tokens)
-        out = sum(weight * torch.fft.irfft(columns * spectrum.conj(), n) for weight, spectrum in zip(weights, spectra))
+        out = sum(weight * torch.fft.irfft(columns * spectrum.conj(), n)
+                  for weight, spectrum in zip(weights, spectra))
     return out.to(y.dtype)
 
 
@@ -39,6 +40,6 @@ def unmerge(W: Tensor, B: Tensor, A: Tensor, scale: float, inflation: str, side:
             P = P + torch.eye(n, dtype=P.dtype, device=P.device)
     condition = float(torch.linalg.cond(P, 1))
     if not condition * torch.finfo(W.dtype).eps < 1.0:
-        raise RuntimeError(f"lorma.ops.unmerge: expected an invertible multiplier, got {inflation} with condition number "
-                           f"{condition:.3g}: no digit of the weight would survive; the weight is unchanged")
+        raise RuntimeError(f"lorma.ops.unmerge: expected an invertible multiplier, got {inflation} with condition "
+                           f"number {condition:.3g}: no digit of the weight would survive; the weight is unchanged")
     return torch.linalg.solve(P, W.double(), left=side == "Pre").to(W.dtype)

@@ -27,5 +27,6 @@ torch.testing.assert_close(ops.merge(y.T, B, A, 0.5, "cyclic", "pre"), P @ y.T)
 
 
 def test_an_install_without_the_operator_says_so_and_works(tmp_path):
-    shutil.copytree(Path(lorma.__file__).parent, tmp_path / "lorma", ignore=shutil.ignore_patterns("_ops*", "__pycache__"))
+    sources = shutil.ignore_patterns("_ops*", "__pycache__")
+    shutil.copytree(Path(lorma.__file__).parent, tmp_path / "lorma", ignore=sources)
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, env={"PYTHONPATH": str(tmp_path)})

@@ -55,7 +55,8 @@ def test_tensors_of_any_strides(inflation):
     base = torch.randn(n, 6, 2, dtype=torch.float64)
     for y in (base.permute(2, 1, 0), base[:, ::2].permute(1, 2, 0), base[:, :1, 0].T.expand(5, n)):
         torch.testing.assert_close(ops.multiply(y, B, A, 2.0, inflation), y @ P.T)
-    Bs, As = torch.empty(4, n, dtype=torch.float64).T.copy_(B), torch.empty(n, 8, dtype=torch.float64)[:, ::2].T.copy_(A)
+    Bs = torch.empty(4, n, dtype=torch.float64).T.copy_(B)
+    As = torch.empty(n, 8, dtype=torch.float64)[:, ::2].T.copy_(A)
     torch.testing.assert_close(ops.multiply(base.permute(2, 1, 0), Bs, As, 2.0, inflation), base.permute(2, 1, 0) @ P.T)
 
 
@@ -90,15 +91,11 @@ def test_gradients_that_are_not_wanted_are_not_there(inflation, dtype, wanted):
     operands = [t.requires_grad_(w) for t, w in zip((y, B, A), wanted)]
     ops.multiply(*operands, 0.5, inflation).backward(g)
     twins = [t.detach().double().requires_grad_(w) for t, w in zip((y, B, A), wanted)]
-    (twins[0] @ differentiable_dense(twins[1], twins[2], 0.5, inflation).T).backward(g.double())
+    (twins[0] @ dense(twins[1], twins[2], 0.5, inflation).T).backward(g.double())
     for t, twin, w in zip(operands, twins, wanted):
         assert (t.grad is not None) == w
         if w:
             assert t.grad.dtype == dtype and error(t.grad, twin.grad) <= 8 * n ** 0.5 * EPS[dtype]
-
-
-def differentiable_dense(B, A, scale, inflation):
-    return dense(B, A, scale, inflation)
 
 
 @pytest.mark.parametrize("inflation", INFLATIONS)
@@ -210,7 +207,8 @@ def test_the_start_is_the_identity_or_a_projector(inflation):
 def test_both_ways_of_the_package_agree(adjoint):
     B, A = factors(33, 3)
     y = torch.randn(5, 33, dtype=torch.float64)
-    torch.testing.assert_close(torch.ops.lorma.cyclic_apply(y, B, A, 0.3, adjoint), fourier.apply(y, B, A, 0.3, adjoint))
+    compiled = torch.ops.lorma.cyclic_apply(y, B, A, 0.3, adjoint)
+    torch.testing.assert_close(compiled, fourier.apply(y, B, A, 0.3, adjoint))
     W = torch.randn(33, 33, dtype=torch.float64)
     for inflation in ("Identity", "CyclicPermutation"):
         for side in ("Pre", "Post"):

@@ -77,7 +77,8 @@ D, K, R, TOKENS = 24, 16, 3, (3, 5)
 
 def whole():
     generator = torch.Generator().manual_seed(3)
-    return [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in ((D, K), (D,), (*TOKENS, K), (*TOKENS, D))]
+    shapes = ((D, K), (D,), (*TOKENS, K), (*TOKENS, D))
+    return [torch.randn(*shape, generator=generator, dtype=torch.float64) for shape in shapes]
 
 
 def one_process(inflation, side):
@@ -140,7 +141,8 @@ def both_cuts(inflation, side, want):
 
 
 def same_start(inflation):
-    layer = parallel.ParallelLinear(torch.zeros(24 // dist.get_world_size(), 6), None, "outputs", inflation=inflation, seed=5)
+    part = torch.zeros(24 // dist.get_world_size(), 6)
+    layer = parallel.ParallelLinear(part, None, "outputs", inflation=inflation, seed=5)
     torch.manual_seed(5)
     B, A = torch.empty(24, 8), torch.empty(8, 24)
     ops.initialize_(B, A, 1.0, inflation)

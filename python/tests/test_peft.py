@@ -144,7 +144,8 @@ def test_a_hundred_cycles_do_not_drift(inflation):
     for _ in range(100):
         model.merge_adapter()
         model.unmerge_adapter()
-    assert (layer.base_layer.weight - before).norm() <= 100 ** 0.5 * 4 * EPS[torch.float32] * torch.linalg.cond(P) * before.norm()
+    drift = (layer.base_layer.weight - before).norm() / before.norm()
+    assert drift <= 100 ** 0.5 * 4 * EPS[torch.float32] * torch.linalg.cond(P)
 
 
 @pytest.mark.parametrize(("inflation", "side"), EVERY)
@@ -194,8 +195,9 @@ def test_a_file_of_the_tool_is_loaded(tmp_path):
         {"peft_type": "LORMA", "format_version": 1, "base_model_name_or_path": None, "layers": layers}))
     base = MLP()
     model = PeftModel.from_pretrained(MLP(), tmp_path)
-    W0 = ops.merge(base.lin0.weight, tensors["lin0.weight.lorma_B"], tensors["lin0.weight.lorma_A"], 1.5, "cyclic", "pre")
-    W1 = ops.merge(base.lin1.weight, tensors["lin1.weight.lorma_B"], tensors["lin1.weight.lorma_A"], 1.0, "identity", "post")
+    B0, A0, B1, A1 = (tensors[f"lin{i}.weight.lorma_{f}"] for i in range(2) for f in "BA")
+    W0 = ops.merge(base.lin0.weight, B0, A0, 1.5, "cyclic", "pre")
+    W1 = ops.merge(base.lin1.weight, B1, A1, 1.0, "identity", "post")
     close(model.merge_and_unload().lin0.weight, W0)
     model = PeftModel.from_pretrained(MLP(), tmp_path)
     close(model.base_model.model.lin1.merged_weight(["default"]), W1)

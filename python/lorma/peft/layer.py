@@ -63,7 +63,8 @@ class LormaLayer(BaseTunerLayer):
     def merged_weight(self, adapter_names: list[str]) -> Tensor:
         """The weight [out, in] with adapters, composed in order in a wider type and rounded once."""
         weight = self._weight()
-        wide = weight.to(torch.float64 if weight.dtype == torch.float32 else torch.promote_types(weight.dtype, torch.float32))
+        wider = torch.float64 if weight.dtype == torch.float32 else torch.promote_types(weight.dtype, torch.float32)
+        wide = weight.to(wider)
         with torch.no_grad():
             for name in adapter_names:
                 spec = self.specs[name]
@@ -102,7 +103,7 @@ class LormaLayer(BaseTunerLayer):
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """W - W0 of one adapter, as the base's weight lies."""
         weight = self._weight()
-        delta = (self.merged_weight([adapter_name]) - weight)
+        delta = self.merged_weight([adapter_name]) - weight
         return delta.T if self.fan_in_fan_out else delta
 
     def _weight(self) -> Tensor:
