@@ -89,6 +89,17 @@ def multiply(y: Tensor, B: Tensor, A: Tensor, scale: float, inflation: str = "id
         return h.to(y.dtype).reshape(y.shape)
 
 
+def linear_plus(x: Tensor, W0: Tensor, bias: Tensor | None, B: Tensor, A: Tensor, scale: float) -> Tensor:
+    """P (W0 x) + bias of LoRMA+ on the outputs, as x W0^T + bias + s (x (A W0)^T) B^T.
+
+    Nothing but x [..., k] and r numbers a token are kept for backward, as with LoRA, where multiply keeps
+    W0 x. Costs 2 r d k operations more, forward and again backward: for many tokens (several times d).
+    """
+    h = torch.nn.functional.linear(x, W0, bias)
+    inner = x.reshape(-1, x.shape[-1]) @ (A @ W0).T
+    return torch.addmm(h.reshape(-1, h.shape[-1]), inner, B.T, alpha=scale).reshape(h.shape)
+
+
 def merge(W0: Tensor, B: Tensor, A: Tensor, scale: float, inflation: str = "identity", side: str = "pre") -> Tensor:
     """P W0 ("pre") or W0 P ("post") of a weight [out, in], in its type, rounded once."""
     check(inflation, side)

@@ -330,6 +330,46 @@ def test_half_precision_and_autocast(inflation, side):
     assert merged.lin0.weight.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("inflation", MULTIPLIERS)
+def test_many_tokens_are_as_few(inflation):
+    """LoRMA+ takes another way where tokens are many: values and gradients are the same."""
+    model = get_peft_model(MLP(torch.float64), config(inflation), autocast_adapter_dtype=False)
+    x = torch.randn(70, 10, dtype=torch.float64, requires_grad=True)
+    whole = model(x)
+    torch.testing.assert_close(whole, torch.cat([model(part) for part in x.split(7)]))
+    parameters = [x, *(p for p in model.parameters() if p.requires_grad)]
+    grads = torch.autograd.grad(whole.square().sum(), parameters)
+    parts = [torch.autograd.grad(model(part).square().sum(), parameters) for part in x.split(7)]
+    for grad, *terms in zip(grads, *parts):
+        torch.testing.assert_close(grad, sum(terms))
+
+
+def kept_for_backward(model, inputs):
+    """Bytes of the storages that a forward keeps, without parameters."""
+    mine = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
+    kept = {}
+
+    def keep(t):
+        if t.untyped_storage().data_ptr() not in mine:
+            kept[t.untyped_storage().data_ptr()] = (t.untyped_storage().nbytes(), t)
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        result = model(inputs)
+    return sum(size for size, _ in kept.values()), result
+
+
+def test_training_keeps_no_more_than_lora():
+    """LoRMA+ but for A W0, r k numbers a layer; LoRMA_pi keeps the outputs of each adapted layer besides."""
+    targets = ["query", "value"]
+    inputs = tokens(32, 12)
+    of = {name: kept_for_backward(get_peft_model(bert(), c).train(), inputs)[0] for name, c in {
+        "LoRA": peft.LoraConfig(r=3, target_modules=targets), "LoRMA+": config(targets=targets),
+        "LoRMA_pi": config("cyclic", targets=targets)}.items()}
+    assert of["LoRMA+"] <= of["LoRA"] + 4 * 3 * 24 * 4
+    assert of["LoRMA_pi"] <= of["LoRA"] + 4 * inputs.numel() * 24 * 4
+
+
 class Quantized(nn.Module):
     """A base layer whose weight is not there: 8-bit rows with a scale."""
 

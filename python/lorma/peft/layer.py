@@ -154,10 +154,22 @@ class LormaLinear(nn.Module, LormaLayer):
             for name in pre:
                 y = self.multiply(name, y)
             return y + bias
-        y = base(x, *args, **kwargs)
+        if pre and self._keeps_inputs(pre[0], x):
+            first = pre.pop(0)
+            y = ops.linear_plus(x, base.weight, bias, self.lorma_B[first], self.lorma_A[first], self.specs[first].scale)
+        else:
+            y = base(x, *args, **kwargs)
         for name in pre:
             y = self.multiply(name, y, bias)
         return y
+
+    def _keeps_inputs(self, adapter_name: str, x: Tensor) -> bool:
+        """Whether LoRMA+ goes by ops.linear_plus: a plain layer, and tokens enough to make it cheap."""
+        base, A = self.base_layer, self.lorma_A[adapter_name]
+        return (type(base) is nn.Linear and self.specs[adapter_name].inflation == "identity"
+                and x.numel() >= 2 * self.out_features * self.in_features
+                and not (self.training and self.lorma_dropout[adapter_name].p > 0.0)
+                and x.dtype == base.weight.dtype == A.dtype and not torch.is_autocast_enabled(x.device.type))
 
     def _mixed(self, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any) -> Tensor:
         """One adapter a sample; "__base__" and adapters that this layer lacks are the base."""
