@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""torch_layers.py OUT.json [--model DIR] [--rounds N] [--widths N,...]: LoRMA in PyTorch beside PEFT's methods.
+"""torch_layers.py OUT.json [--model DIR] [--rounds N] [--widths N,...] [--peers NAME,...]: LoRMA in PyTorch
+beside PEFT's methods.
 
 Layers: forward + backward of a frozen n x n layer, 256 tokens, rank 8, on one and two threads. With
 --model (a checkpoint of all-MiniLM-L6-v2 and its tokenizer, sentences.txt beside them): a training
@@ -117,7 +118,7 @@ def medians(steps, rounds):
             for name, t in times.items()}
 
 
-def layers(n, rounds):
+def layers(n, rounds, wanted):
     x = torch.randn(TOKENS, n, requires_grad=True)
     g = torch.randn(TOKENS, n)
 
@@ -131,6 +132,8 @@ def layers(n, rounds):
 
     steps = {}
     for name, model in layer_peers(n).items():
+        if wanted and name not in wanted:
+            continue
         try:
             step_of(model)()
             steps[name] = step_of(model)
@@ -187,6 +190,7 @@ def main():
     parser.add_argument("--model")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--widths", type=lambda s: [int(x) for x in s.split(",")], default=WIDTHS)
+    parser.add_argument("--peers", type=lambda s: s.split(","), default=[], help="all, where none is named")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
@@ -202,12 +206,13 @@ def main():
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for n in options.widths:
-            result["layers"][f"{threads}/{n}"] = line = layers(n, options.rounds)
+            result["layers"][f"{threads}/{n}"] = line = layers(n, options.rounds, options.peers)
             print(f"{threads} threads, n {n}: " + ", ".join(f"{k} {v['ms']:.2f} ms ({v['ratio']:.2f})"
                                                            for k, v in line.items()), flush=True)
             save()
         if options.model:
-            steps = {name: step_of_minilm(options.model, config) for name, config in configs(["query", "value"])}
+            steps = {name: step_of_minilm(options.model, config) for name, config in configs(["query", "value"])
+                     if not options.peers or name in options.peers}
             result["steps"][str(threads)] = line = medians(steps, options.rounds)
             print(f"{threads} threads, MiniLM: " + ", ".join(f"{k} {v['ms']:.0f} ms ({v['ratio']:.2f})"
                                                             for k, v in line.items()), flush=True)

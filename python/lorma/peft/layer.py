@@ -153,7 +153,7 @@ class LormaLinear(nn.Module, LormaLayer):
             y = F.linear(x, base.weight)
             for name in pre:
                 y = self.multiply(name, y)
-            return y + bias
+            return y.add_(bias)
         if pre and self._keeps_inputs(pre[0], x):
             first = pre.pop(0)
             y = ops.linear_plus(x, base.weight, bias, self.lorma_B[first], self.lorma_A[first], self.specs[first].scale)
