@@ -9,7 +9,7 @@ want=5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9
 mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-python3 -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: -d "$work" vaderSentiment==3.3.2
+python3 -m pip download --quiet --no-deps --no-binary :all: -d "$work" vaderSentiment==3.3.2
 [ "$(sha256sum "$work"/*.tar.gz | cut -d' ' -f1)" = "$want" ] || {
   echo "fetch_snippets: the package is another one than expected" >&2
   exit 1
