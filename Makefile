@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A table of contents. On a fresh Debian or Ubuntu each command installs what it misses.
-.PHONY: demo test attack build-cost interop fuzz tool bench bench-cuda bench-merge bench-rank compile-time studies setup help
+.PHONY: demo test attack build-cost interop python finetune fuzz tool bench bench-cuda bench-merge bench-rank bench-torch compile-time studies setup help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,6 +27,12 @@ tool: setup ## build the command-line tool, build/release/tools/lorma/lorma
 interop: tool ## the tool beside safetensors, peft and transformers
 	tests/interop/run.sh
 
+python: setup ## the package for PyTorch and PEFT: built, its tests passed
+	scripts/test_python.sh
+
+finetune: tool ## a sentence encoder learns from movie reviews by LoRA, LoRMA+ and LoRMA_pi; merged by the tool
+	python/examples/finetune.sh
+
 fuzz: setup ## two minutes of libFuzzer on the safetensors reader
 	tests/fuzz/run.sh build/fuzz
 
@@ -41,6 +47,9 @@ bench-merge: setup ## `lorma merge` of 8 GB beside a copy, into docs/benchmarks.
 
 bench-rank: setup ## ranks and singular values beside NumPy's, into docs/benchmarks.md
 	benchmarks/run.sh rank
+
+bench-torch: setup ## LoRMA in PyTorch beside PEFT's methods, into docs/benchmarks.md
+	benchmarks/run.sh torch
 
 compile-time: setup ## what including lorma costs, into docs/benchmarks.md
 	benchmarks/run.sh compile-time

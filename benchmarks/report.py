@@ -69,7 +69,7 @@ def collect(out, store):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = medians(path)
-    for part in ("machine", "compile_time", "rank", "cuda_torch", "merge_large"):
+    for part in ("machine", "compile_time", "rank", "cuda_torch", "merge_large", "torch_layers"):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = json.loads(path.read_text())
@@ -242,6 +242,56 @@ def rank_section(rank):
             f"{m['error']:.1e} (goal 1e-13).\n")
 
 
+def torch_section(data):
+    """Goals and tables of torch_layers.py."""
+    peers = list(next(iter(data["layers"].values())))
+    ours = ("LoRMA+", "LoRMA_pi")
+    spared = {"LoRA", "RoAd", "(IA)^3", "frozen"}
+    rows = []
+
+    def goal(what, limit, value, at_least=False):
+        if value is not None:
+            met = value >= limit if at_least else value <= limit
+            rows.append([what, f"{'>=' if at_least else '<='} {limit:g}", fixed(value), "yes" if met else "**no**"])
+
+    goals_of = {384: (1.35, 2), 768: (1.3, 3), 1024: (1.25, 3.5), 2048: (1.15, 7), 4096: (1.08, 14)}
+    for n, (pi, published) in goals_of.items():
+        line = data["layers"].get(f"1/{n}")
+        if line is None:
+            continue
+        goal(f"layer, {n}: LoRMA+ over LoRA", 1.0, line["LoRMA+"]["ratio"])
+        goal(f"layer, {n}: LoRMA_pi over LoRA", pi, line["LoRMA_pi"]["ratio"])
+        goal(f"layer, {n}: the published LoRMA_pi over ours", published,
+             line["published LoRMA_pi"]["ms"] / line["LoRMA_pi"]["ms"], at_least=True)
+        others = {p: t["ms"] for p, t in line.items() if p not in spared | set(ours) and "published" not in p}
+        for peer in ours:
+            goal(f"layer, {n}: {peer} over the fastest of the others ({min(others, key=others.get)})", 1.0,
+                 line[peer]["ms"] / min(others.values()))
+        if two := data["layers"].get(f"2/{n}"):
+            goal(f"layer, {n}: LoRMA_pi on two threads over one", 1.7, line["LoRMA_pi"]["ms"] / two["LoRMA_pi"]["ms"],
+                 at_least=True)
+    if step := data["steps"].get("1"):
+        goal("training step of MiniLM: LoRMA+ over LoRA", 1.0, step["LoRMA+"]["ratio"])
+        goal("training step of MiniLM: LoRMA_pi over LoRA", 1.1, step["LoRMA_pi"]["ratio"])
+    if peak := data["peak_bytes"]:
+        total = {p: m["above_model"] + m["model"] for p, m in peak.items()}
+        goal("its peak memory: LoRMA+ over LoRA", 1.0, total["LoRMA+"] / total["LoRA"])
+        goal("its peak memory: LoRMA_pi over LoRA", 1.05, total["LoRMA_pi"] / total["LoRA"])
+    text = (f"`make bench-torch`: torch {data['torch']}, peft {data['peft']}, one process, medians of {data['rounds']} "
+            "rounds in which all peers run in turn; rank 8 (C3A blocks of 128, OFT of 32, BOFT of 8, RoAd_1). A layer "
+            "is forward + backward over a frozen n x n one, 256 tokens; a step is all-MiniLM-L6-v2, query and value, "
+            "batch 32 of movie snippets, AdamW included. Ratios to PEFT's LoRA are medians of the ratios within a "
+            "round.\n\n" + table(["", "goal", "reached", "met"], rows))
+    for kind, lines in (("layer", data["layers"]), ("step", data["steps"])):
+        if lines:
+            text += f"\nTime of a {kind} over that of PEFT's LoRA (milliseconds of LoRA first):\n\n" + table(
+                ["threads" if kind == "step" else "threads, n", "LoRA, ms"] + [p for p in peers if p != "LoRA"],
+                [[name.replace("/", ", "), number(line["LoRA"]["ms"])]
+                 + [fixed(line[p]["ratio"]) if p in line else "-" for p in peers if p != "LoRA"]
+                 for name, line in lines.items()])
+    return text
+
+
 def page(store, docs):
     layers = Layers(store.get("layers", {}))
     two = Layers(store.get("layers_2_threads", {}))
@@ -311,6 +361,8 @@ def page(store, docs):
         text += ["## What `Auto` takes\n",
                  "Forward and backward, every legal route timed on 60 combinations of shape, batch and rank.\n",
                  auto_section(auto)]
+    if torch := store.get("torch_layers"):
+        text += ["## PyTorch and PEFT\n", torch_section(torch)]
     if rank := store.get("rank"):
         text += ["## Ranks and singular values\n", rank_section(rank)]
     if merge := store.get("merge_large"):

@@ -5,6 +5,7 @@
 #   cuda          layers on an NVIDIA GPU
 #   merge         `lorma merge` of 8 GB beside a copy; 24 GB of disk
 #   rank          ranks and singular values beside NumPy's
+#   torch         LoRMA in PyTorch beside PEFT's methods
 #   compile-time  what including lorma costs
 # but for
 #   drift         1000 cycles of merge and unmerge: prints the table of docs/accuracy.md
@@ -36,6 +37,14 @@ case ${1:-} in
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 /usr/bin/python3 benchmarks/rank.py \
       $programs/libbench_rank.so out/bench
     ;;
+  torch)
+    python=$(scripts/python_environment.sh)
+    model=out/models/all-MiniLM-L6-v2
+    scripts/fetch_minilm.sh $model
+    scripts/fetch_snippets.sh out/data
+    cut -f3 out/data/movies.tsv | head -3200 >$model/sentences.txt
+    "$python" benchmarks/torch_layers.py out/bench/torch_layers.json --model $model
+    ;;
   compile-time)
     benchmarks/compile_time.sh out/bench
     ;;
@@ -44,7 +53,7 @@ case ${1:-} in
     exec $programs/bench_drift
     ;;
   *)
-    sed -n '3,10s/^# //p' "$0" >&2
+    sed -n '3,11s/^# //p' "$0" >&2
     exit 2
     ;;
 esac

@@ -7,6 +7,7 @@ set(LORMA_WITH_LAPACKE AUTO CACHE STRING "LAPACKE for dense singular values: AUT
 set(LORMA_WITH_FFTW OFF CACHE STRING "FFTW (GPL) as the engine of Spectral: AUTO, ON or OFF")
 set(LORMA_WITH_SAFETENSORS AUTO CACHE STRING "lorma/io (needs nlohmann/json): AUTO, ON or OFF")
 set(LORMA_WITH_CUDA OFF CACHE STRING "The backend CuBlas (needs nvcc): AUTO, ON or OFF")
+set(LORMA_WITH_TORCH OFF CACHE STRING "lorma/torch, the bridge to libtorch: AUTO, ON or OFF")
 set(LORMA_COMPONENTS "")
 
 # lorma_look_for(component option what): sets LORMA_FOUND_<component> as the option wants it, and says so.
@@ -63,6 +64,11 @@ endif()
 lorma_look_for(safetensors LORMA_WITH_SAFETENSORS "lorma/io, safetensors (nlohmann/json)")
 if(LORMA_FOUND_safetensors)
   lorma_component(safetensors nlohmann_json::nlohmann_json)
+endif()
+
+lorma_look_for(torch LORMA_WITH_TORCH "lorma/torch, the bridge to libtorch")
+if(LORMA_FOUND_torch)
+  lorma_component(torch lorma::torch_files OpenMP::OpenMP_CXX)
 endif()
 
 # Languages are enabled in the scope of a directory, hence a file that is included.

@@ -80,6 +80,19 @@ macro(lorma_find_safetensors)
   set(LORMA_FOUND_safetensors ${nlohmann_json_FOUND})
 endmacro()
 
+# libtorch: Debian's, or with -DCMAKE_PREFIX_PATH=<site-packages>/torch the one inside a Python package.
+# at::parallel_for is code of headers, which needs OpenMP's flag to be parallel.
+macro(lorma_find_torch)
+  lorma_find_openmp()
+  lorma_find_files(torch ATen/Parallel.h LIBRARIES torch torch_cpu c10)
+  if(LORMA_FOUND_torch AND LORMA_FOUND_openmp)
+    set_property(TARGET lorma::torch_files APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES
+                 "${LORMA_TORCH_INCLUDE}/torch/csrc/api/include")
+  else()
+    set(LORMA_FOUND_torch OFF)
+  endif()
+endmacro()
+
 # In our own build with the compiler of the kernels, which an installed package brings compiled.
 macro(lorma_find_cublas)
   find_package(CUDAToolkit 12.5 QUIET)

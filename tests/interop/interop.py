@@ -19,6 +19,7 @@ import peft
 import torch
 import transformers
 from safetensors import safe_open
+from lorma.peft import LormaConfig
 from safetensors.torch import load_file, save_file
 
 LORMA, WEIGHTS = Path(sys.argv[1]), Path(sys.argv[2]).resolve() / "model.safetensors"
@@ -107,6 +108,33 @@ def fingerprint_hash(data):
     for x in (*lanes, len(data)):
         g = (g ^ x) * prime & mask
     return f"{g ^ g >> 32:016x}"
+
+
+def trained_by_the_method(work, model_path, ids):
+    """Adapters of the PEFT method, merged by the tool; adapters of the tool, loaded by the method."""
+    for inflation in ("identity", "cyclic"):
+        for side in ("pre", "post"):
+            name = f"method-{inflation}-{side}"
+            model = transformers.AutoModel.from_pretrained(model_path, attn_implementation="eager")
+            config = LormaConfig(r=RANK, lora_alpha=6, inflation=inflation, side=side,
+                                 target_modules=["query", "output.dense"], rank_pattern={"layer.2.output.dense": 2})
+            want = train(peft.get_peft_model(model, config), ids, work / name)
+            lorma("merge", model_path, work / name, "-o", work / f"{name}-merged", "--quiet")
+            close(f"LoRMA ({inflation}, {side}) that the PEFT method trained, merged by us",
+                  run_model(work / f"{name}-merged", ids), want)
+    for inflation in ("Identity", "CyclicPermutation"):  # as write_lorma_adapter left them
+        model = transformers.AutoModel.from_pretrained(model_path, attn_implementation="eager").eval()
+        adapted = peft.PeftModel.from_pretrained(model, work / inflation).eval()
+        with torch.no_grad():
+            close(f"an adapter as the page describes it ({inflation}), loaded by the PEFT method",
+                  adapted(ids).last_hidden_state, run_model(work / f"merged-{inflation}", ids))
+    lorma("compose", work / "method-identity-pre", work / "method-identity-pre", "-o", work / "composed")
+    lorma("merge", model_path, work / "composed", "-o", work / "composed-merged", "--quiet")
+    model = transformers.AutoModel.from_pretrained(model_path, attn_implementation="eager").eval()
+    adapted = peft.PeftModel.from_pretrained(model, work / "composed").eval()
+    with torch.no_grad():
+        close("an adapter that the tool wrote, loaded by the PEFT method", adapted(ids).last_hidden_state,
+              run_model(work / "composed-merged", ids))
 
 
 def fused_and_turned(work):
@@ -218,6 +246,7 @@ def main():
         want = f"F32 [384, 384] {fingerprint_hash(base[name].numpy().tobytes())}"
         check("a fingerprint is what the page says", layers[name]["fingerprint"] == want, want)
 
+        trained_by_the_method(work, model_path, ids)
         fused_and_turned(work)
 
         # Bit for bit, every type that PyTorch and the format share.

@@ -12,6 +12,7 @@ set(below_operators core policies inflation cuda backend fft)
 set(below_primitives core policies inflation backend fft operators)
 set(below_adapter ${below_primitives} primitives)
 set(below_analysis ${below_adapter} adapter)
+set(below_torch ${below_adapter} adapter)
 set(below_io core)
 set(below_convert ${below_analysis} analysis io)
 

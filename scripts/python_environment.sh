@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# python_environment.sh [DIR]: the one Python environment of the package's tests, `make interop`, `make bench-torch` and
+# `make finetune`: out/python, or LORMA_PYTHON_ENV where a cache keeps one. What is pinned here is what is tested. Then
+# the package lorma, built against its torch. Prints the environment's python.
+set -eu
+cd "$(dirname "$0")/.."
+venv=${1:-${LORMA_PYTHON_ENV:-out/python}}
+pins="torch==2.15.0 numpy==2.4.6 safetensors==0.8.0 transformers==5.24.0 peft==0.21.2 pytest==9.2.0 setuptools==84.2.1 wheel"
+scripts/setup.sh python3-venv python3-pip python3-dev >&2
+if [ "$(cat "$venv/pins" 2>/dev/null)" != "$pins" ]; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  # shellcheck disable=SC2086
+  "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check $pins >&2
+  echo "$pins" >"$venv/pins"
+fi
+# Built again when something that it is built from has changed.
+state=$(cat python/setup.py python/pyproject.toml python/csrc/*.cpp $(find include python/lorma -name '*.[hp]*' | sort) |
+  sha256sum)
+if [ "$(cat "$venv/lorma" 2>/dev/null)" != "$state" ]; then
+  LORMA_OPERATOR=require "$venv/bin/pip" install --quiet --no-input --disable-pip-version-check --no-build-isolation \
+    --no-deps --force-reinstall ./python >&2
+  echo "$state" >"$venv/lorma"
+fi
+echo "$venv/bin/python"
