@@ -152,7 +152,7 @@ TEST_CASE("factors far from one size are those of their product") {
 }
 
 TEST_CASE("one number of any size beside ordinary ones") {
-  for (const Index n : {1, 2, 5, 20, 60, 110}) {
+  for (const Index n : {1, 2, 5, 20, 40}) {
     for (const double x : {1e300, 1e-300, 1e200, 5e-324, 1.7e308, 0.0}) {
       CAPTURE(n);
       CAPTURE(x);
@@ -170,6 +170,9 @@ TEST_CASE("one number of any size beside ordinary ones") {
       CHECK(numerical_rank(alone) == (x == 0.0 ? 0 : 1));
     }
   }
+  Matrix<double> large = random_matrix<double>(130, 130, 8);
+  large(3, 4) = 1e300;
+  CHECK(singular_values(large)(0) == doctest::Approx(1e300));
 }
 
 TEST_CASE("the determinant of M alone") {
