@@ -142,7 +142,8 @@ Inertia inertia_in_place(Workspace& workspace, const MatrixView<Real>& H) {
   constexpr double unit = 0.5 * epsilon_of<Real>();
   const double levels = std::log2(static_cast<double>(p));
   const auto summed = std::clamp<Index>(p / 2, 64, detail::most_terms);
-  const double roundings = static_cast<double>(summed + p / 64 + 32) + 2.0 * levels;
+  const Index blocks = p / 64;
+  const double roundings = static_cast<double>(summed + blocks + 32) + 2.0 * levels;
   // A tenth more for the rounding of this very sum, and for products of roundings.
   result.error = 1.1 * unit * roundings * static_cast<double>(sums.maxCoeff());
   return result;
