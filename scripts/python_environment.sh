@@ -5,7 +5,7 @@
 # the package lorma, built against its torch. Prints the environment's python.
 set -eu
 cd "$(dirname "$0")/.."
-venv=${1:-${LORMA_PYTHON_ENV:-out/python}}
+venv=$(realpath -m "${1:-${LORMA_PYTHON_ENV:-out/python}}")
 pins="torch==2.15.0 numpy==2.4.6 safetensors==0.8.0 transformers==5.24.0 peft==0.21.2 pytest==9.2.0 setuptools==84.2.1 wheel"
 scripts/setup.sh python3-venv python3-pip python3-dev >&2
 if [ "$(cat "$venv/pins" 2>/dev/null)" != "$pins" ]; then
