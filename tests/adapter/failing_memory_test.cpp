@@ -4,12 +4,12 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <lorma/adapter/composition.hpp>
 #include <lorma/adapter/mixed_batch.hpp>
 #include <new>
 
+#include "../support/operator_new.hpp"
 #include "../support/random_matrices.hpp"
 
 namespace {
@@ -20,17 +20,6 @@ bool fails() {
   return successes_left >= 0 && successes_left-- == 0;
 }
 
-// Not inlined, or the compiler pairs free with new and warns.
-[[gnu::noinline]] void* take(std::size_t size, std::size_t alignment) {
-  void* p = fails() ? nullptr
-                    : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
-[[gnu::noinline]] void give_back(void* p) noexcept {
-  std::free(p);
-}
-
 }  // namespace
 
 // Eigen's memory: the program is linked with --wrap=malloc.
@@ -39,23 +28,8 @@ extern "C" void* __wrap_malloc(std::size_t size);
 extern "C" void* __wrap_malloc(std::size_t size) {
   return fails() ? nullptr : __real_malloc(size);
 }
-void* operator new(std::size_t size) {
-  return take(size, 16);
-}
-void* operator new(std::size_t size, std::align_val_t alignment) {
-  return take(size, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* p) noexcept {
-  give_back(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  give_back(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  give_back(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  give_back(p);
+bool lorma_tests::may_allocate() {
+  return !fails();
 }
 
 using namespace lorma;

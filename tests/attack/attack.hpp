@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <lorma/core/types.hpp>
 #include <random>
 
 namespace lorma_attack {
@@ -42,5 +43,18 @@ void search(const char* name, std::int64_t in_every_run, Trial&& trial) {
   INFO("the search: ", name, ", the seed: ", worst_seed);
   CHECK(worst <= 1.0);
 }
+
+/// What a trial draws.
+struct Draw {
+  std::mt19937_64& urbg;
+  double uniform(double a, double b) { return std::uniform_real_distribution<double>(a, b)(urbg); }
+  lorma::Index index(lorma::Index a, lorma::Index b) {
+    return std::uniform_int_distribution<lorma::Index>(a, b)(urbg);
+  }
+  lorma::Matrix<double> normal(lorma::Index m, lorma::Index n) {
+    std::normal_distribution<double> d;
+    return lorma::Matrix<double>::NullaryExpr(m, n, [&] { return d(urbg); });
+  }
+};
 
 }  // namespace lorma_attack

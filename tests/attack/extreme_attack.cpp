@@ -8,20 +8,11 @@
 
 using namespace lorma;
 using namespace lorma::analysis;
+using lorma_attack::Draw;
 
 namespace {
 
 using Long = Matrix<long double>;
-
-struct Draw {
-  std::mt19937_64& urbg;
-  double uniform(double a, double b) { return std::uniform_real_distribution<double>(a, b)(urbg); }
-  Index index(Index a, Index b) { return std::uniform_int_distribution<Index>(a, b)(urbg); }
-  Matrix<double> normal(Index m, Index n) {
-    std::normal_distribution<double> d;
-    return Matrix<double>::NullaryExpr(m, n, [&] { return d(urbg); });
-  }
-};
 
 /// Factors of size 1 and far from it, graded, and those whose P has a small singular value.
 template <typename A>

@@ -9,21 +9,12 @@
 
 using namespace lorma;
 using namespace lorma::analysis;
+using lorma_attack::Draw;
 
 namespace {
 
 using Long = Matrix<long double>;
 constexpr double wrong = 2.0;  // a ratio beyond every bound
-
-struct Draw {
-  std::mt19937_64& urbg;
-  double uniform(double a, double b) { return std::uniform_real_distribution<double>(a, b)(urbg); }
-  Index index(Index a, Index b) { return std::uniform_int_distribution<Index>(a, b)(urbg); }
-  Matrix<double> normal(Index m, Index n) {
-    std::normal_distribution<double> d;
-    return Matrix<double>::NullaryExpr(m, n, [&] { return d(urbg); });
-  }
-};
 
 /// Normal, of low rank, graded by rows and columns, of powers of two, of duplicates, with singular
 /// values at `near` times the largest.
