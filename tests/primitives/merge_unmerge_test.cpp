@@ -37,6 +37,7 @@ TEST_CASE("what unmerge loses grows with the condition number and not faster") {
     a.merge_in_place(W, workspace);
     a.unmerge_in_place(W, workspace);
     const double condition = (2.0 + t) * (2.0 + t);
+    CHECK(distance(W, W0) <= 8.0 * double(n) * eps<double> * condition * norm(W0));
     const RoundTrip lost = Inverse<Identity, double>(a.factors()).round_trip();
     CHECK(lost.condition <= 1.01 * condition);  // the rounding of the core taken off
     CHECK(distance(W, W0) <= lost.relative_error(eps<double>) * norm(W0));
