@@ -91,6 +91,18 @@ TEST_CASE("any sign and size of scale and factors") {
   const ExtremeSingularValues zero = ends(B, 0.0 * A, 0.5);
   CHECK(zero.largest == 0.0);
   CHECK(zero.smallest == 0.0);
+  // By iteration: a turn of diag(b), whose ends stand alone.
+  Matrix<double> b = Eigen::VectorXd::LinSpaced(70, 1.0, 2.0);
+  b(3) = 8.0;
+  b(50) = 0.125;
+  Matrix<double> unit = Matrix<double>::Zero(1, 70);
+  unit(0, 0) = 1.0;
+  for (const double size : {1.0, 0x1p660}) {
+    const ExtremeSingularValues diagonal = ends(size * b, unit, -0.5);
+    CHECK(diagonal.converged);
+    CHECK(diagonal.largest == doctest::Approx(4.0 * size));
+    CHECK(diagonal.smallest == doctest::Approx(0.0625 * size));
+  }
   AdapterView<double, Identity> turned(B, A, -0.5);
   CHECK(extreme_singular_values(turned).largest ==
         doctest::Approx(singular_values(turned.inflated())(0)));

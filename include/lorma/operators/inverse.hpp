@@ -118,7 +118,7 @@ class Inverse {
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
-  double condition() const { return round_trip_.condition; }
+  double condition() const { return round_trip_.condition; }  ///< kappa, as RoundTrip says
 
   /// P^-1, n x n. Only when the condition number is finite. Cost 4/3 n^3.
   Matrix<double> matrix() const {
@@ -220,7 +220,7 @@ class Inverse<Inflation, S, Backend> {
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
-  double condition() const { return round_trip_.condition; }
+  double condition() const { return round_trip_.condition; }  ///< kappa, as RoundTrip says
 
   void apply(BackendWorkspace& workspace, const MatrixView<const S>& in,
              const MatrixView<S>& out) const {
@@ -290,7 +290,7 @@ requires(!OnHost<Backend> &&
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
-  double condition() const { return round_trip_.condition; }
+  double condition() const { return round_trip_.condition; }  ///< kappa, as RoundTrip says
 
   void apply(BackendWorkspace& workspace, const MatrixView<const S>& in,
              const MatrixView<S>& out) const {
