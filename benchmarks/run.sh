@@ -42,7 +42,7 @@ case ${1:-} in
     model=out/models/all-MiniLM-L6-v2
     scripts/fetch_minilm.sh $model
     scripts/fetch_snippets.sh out/data
-    cut -f3 out/data/movies.tsv | head -3200 >$model/sentences.txt
+    head -3200 out/data/movies.tsv | cut -f3 >$model/sentences.txt
     "$python" benchmarks/torch_layers.py out/bench/torch_layers.json --model $model
     ;;
   compile-time)

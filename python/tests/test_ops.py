@@ -72,6 +72,22 @@ def test_gradients_to_second_order(n, inflation):
     assert torch.autograd.gradgradcheck(run, (y, B, A))
 
 
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_layer_by_its_weight(n, side):
+    r, other = min(2, n), 3
+    B, A = (t.requires_grad_() for t in factors(n, r))
+    W0 = torch.randn(*((n, other) if side == "pre" else (other, n)), dtype=torch.float64)
+    bias = torch.randn(len(W0), dtype=torch.float64)
+    x = torch.randn(2, 4, W0.shape[1], dtype=torch.float64, requires_grad=True)
+    P = dense(B, A, 0.7, "cyclic")
+    torch.testing.assert_close(ops.linear_pi(x, W0, bias, B, A, 0.7, side),
+                               x @ (P @ W0 if side == "pre" else W0 @ P).T + bias)
+    run = lambda x, B, A: ops.linear_pi(x, W0, bias, B, A, 0.7, side)  # noqa: E731
+    assert torch.autograd.gradcheck(run, (x, B, A))
+    assert torch.autograd.gradgradcheck(run, (x, B, A))
+
+
 @compiled
 def test_gradients_of_the_adjoint_and_of_the_gradient():
     n, r = 6, 2

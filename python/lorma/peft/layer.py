@@ -144,32 +144,38 @@ class LormaLinear(nn.Module, LormaLayer):
     def _adapted(self, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any) -> Tensor:
         """W = P_m ... P_1 W0 Q_1 ... Q_k for the adapters P of side pre and Q of side post, in order."""
         names = [name for name in adapter_names if name in self.lorma_B]
-        for name in reversed([name for name in names if self.specs[name].side == "post"]):
-            x = self.multiply(name, x)
         pre = [name for name in names if self.specs[name].side == "pre"]
-        base = self.base_layer
-        bias = getattr(base, "bias", None)
-        if pre and bias is not None and type(base) is nn.Linear and self.specs[pre[0]].inflation != "identity":
+        post = [name for name in names if self.specs[name].side == "post"]
+        for name in reversed(post[1:] if not pre else post):
+            x = self.multiply(name, x)
+        base, bias = self.base_layer, getattr(self.base_layer, "bias", None)
+        y = self._by_weight((pre or post)[0], x) if names else None
+        if y is not None:
+            pre = pre[1:]
+        elif pre and bias is not None and type(base) is nn.Linear and self.specs[pre[0]].inflation != "identity":
             y = F.linear(x, base.weight)
             for name in pre:
                 y = self.multiply(name, y)
             return y.add_(bias)
-        if pre and self._keeps_inputs(pre[0], x):
-            first = pre.pop(0)
-            y = ops.linear_plus(x, base.weight, bias, self.lorma_B[first], self.lorma_A[first], self.specs[first].scale)
         else:
-            y = base(x, *args, **kwargs)
+            y = base(x if pre or not post else self.multiply(post[0], x), *args, **kwargs)
         for name in pre:
             y = self.multiply(name, y, bias)
         return y
 
-    def _keeps_inputs(self, adapter_name: str, x: Tensor) -> bool:
-        """Whether LoRMA+ goes by ops.linear_plus: a plain layer, and tokens enough to make it cheap."""
-        base, A = self.base_layer, self.lorma_A[adapter_name]
-        return (type(base) is nn.Linear and self.specs[adapter_name].inflation == "identity"
-                and x.numel() >= 2 * self.out_features * self.in_features
-                and not (self.training and self.lorma_dropout[adapter_name].p > 0.0)
-                and x.dtype == base.weight.dtype == A.dtype and not torch.is_autocast_enabled(x.device.type))
+    def _by_weight(self, adapter_name: str, x: Tensor) -> Optional[Tensor]:
+        """The base with the adapter next to it, by its weight: where that is at hand, and takes less time."""
+        base, spec = self.base_layer, self.specs[adapter_name]
+        B, A = self.lorma_B[adapter_name], self.lorma_A[adapter_name]
+        if (type(base) is not nn.Linear or not x.dtype == base.weight.dtype == A.dtype == B.dtype
+                or (self.training and self.lorma_dropout[adapter_name].p > 0.0)
+                or torch.is_autocast_enabled(x.device.type)):
+            return None
+        if spec.inflation == "cyclic" and ops.is_for_whole_weight(x, base.weight, B):
+            return ops.linear_pi(x, base.weight, base.bias, B, A, spec.scale, spec.side)
+        if spec.inflation == "identity" and spec.side == "pre" and ops.is_for_inputs(x, base.weight, A):
+            return ops.linear_plus(x, base.weight, base.bias, B, A, spec.scale)
+        return None
 
     def _mixed(self, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any) -> Tensor:
         """One adapter a sample; "__base__" and adapters that this layer lacks are the base."""
