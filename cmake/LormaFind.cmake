@@ -88,6 +88,9 @@ macro(lorma_find_torch)
   if(LORMA_FOUND_torch AND LORMA_FOUND_openmp)
     set_property(TARGET lorma::torch_files APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES
                  "${LORMA_TORCH_INCLUDE}/torch/csrc/api/include")
+    # What libtorch with CUDA needs itself lies beside it, where the loader looks but no linker.
+    set_property(TARGET lorma::torch_files APPEND PROPERTY INTERFACE_LINK_OPTIONS
+                 "$<$<PLATFORM_ID:Linux>:LINKER:--allow-shlib-undefined>")
   else()
     set(LORMA_FOUND_torch OFF)
   endif()

@@ -67,7 +67,8 @@
                  LORMA_ABI_IF(LORMA_NO_GNU_VECTORS, _arrays),                                      \
                  LORMA_ABI_IF(EIGEN_DEFAULT_TO_ROW_MAJOR, _rows),                                  \
                  LORMA_ABI_IF(_GLIBCXX_DEBUG, _debug), LORMA_ABI_IF(__FAST_MATH__, _fast),         \
-                 LORMA_ABI_IF(__FINITE_MATH_ONLY__, _finite), )
+                 LORMA_ABI_IF(__FINITE_MATH_ONLY__, _finite),                                      \
+                 LORMA_ABI_IF(LORMA_TORCH_CUBLAS, _torch_cublas))
 
 /// The namespace of everything, `namespace lorma::inline LORMA_ABI`: for instance
 /// v0_1_0_eigen3_4_avx2_fma_f16c_bmi2_a32_32_omp_blas.

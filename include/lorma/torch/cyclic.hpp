@@ -4,13 +4,17 @@
 
 /// LoRMA_pi on tensors, P = sum_q diag(s B_q) C(A_q), without and with autograd.
 ///
-/// Tensors of the CPU go through Spectral or Dense, as Auto says; those of other devices through
-/// torch's own FFT. P is linear in y, in B and in A, so that gradients of gradients are sums of the
-/// same two questions and autograd may be asked for any order.
+/// Tensors of the CPU go through Spectral or Dense, as Auto says; those of NVIDIA GPUs too where
+/// LORMA_TORCH_CUBLAS is defined (torch/cublas.hpp); those of other devices through torch's own
+/// FFT. P is linear in y, in B and in A, so that gradients of gradients are sums of the same two
+/// questions and autograd may be asked for any order.
 
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "lorma/torch/tensors.hpp"
+#ifdef LORMA_TORCH_CUBLAS
+#include "lorma/torch/cublas.hpp"
+#endif
 
 namespace lorma::inline LORMA_ABI::torch {
 
@@ -59,6 +63,46 @@ inline CyclicGradients cyclic_vjp_by_torch(const Tensor& g, const Tensor& y, con
   return {cyclic_apply_by_torch(g, B, A, scale, true), at::stack(dB, 1), at::stack(dA)};
 }
 
+/// A contiguous result of `of`'s shape; of no elements where it is not wanted.
+inline Tensor result_like(const Tensor& of, bool wanted = true) {
+  return at::empty(wanted ? of.sizes() : at::IntArrayRef(0),
+                   of.options().memory_format(at::MemoryFormat::Contiguous));
+}
+
+/// P y or P^T y for y [b, n] on a device that is not the CPU, all of one scalar.
+inline Tensor cyclic_apply_on_device(const Tensor& y, const Tensor& B, const Tensor& A,
+                                     double scale, bool adjoint) {
+#ifdef LORMA_TORCH_CUBLAS
+  if (y.is_cuda()) {
+    const Tensor out = result_like(y);
+    with_scalar(y, [&]<typename S>(S) {
+      cyclic_apply_by_cublas<S>(y.contiguous(), B.contiguous(), A.contiguous(), scale, adjoint,
+                                out);
+    });
+    return out;
+  }
+#endif
+  return cyclic_apply_by_torch(y, B, A, scale, adjoint);
+}
+
+inline CyclicGradients cyclic_vjp_on_device(const Tensor& g, const Tensor& y, const Tensor& B,
+                                            const Tensor& A, double scale,
+                                            [[maybe_unused]] std::array<bool, 3> wanted) {
+#ifdef LORMA_TORCH_CUBLAS
+  if (y.is_cuda()) {
+    const Tensor dY = result_like(y, wanted[0]);
+    const Tensor dB = result_like(B, wanted[1]);
+    const Tensor dA = result_like(A, wanted[2]);
+    with_scalar(y, [&]<typename S>(S) {
+      cyclic_vjp_by_cublas<S>(g.contiguous(), y.contiguous(), B.contiguous(), A.contiguous(), scale,
+                              dY, dB, dA, wanted);
+    });
+    return {dY, dB, dA};
+  }
+#endif
+  return cyclic_vjp_by_torch(g, y, B, A, scale);
+}
+
 /// P y (or P^T y) along the last axis, contiguous, of y's type.
 inline Tensor cyclic_apply_kernel(const Tensor& y, const Tensor& B, const Tensor& A, double scale,
                                   bool adjoint) {
@@ -68,9 +112,9 @@ inline Tensor cyclic_apply_kernel(const Tensor& y, const Tensor& B, const Tensor
   const Tensor a = A.to(in.scalar_type());
   Tensor out;
   if (!y.is_cpu()) {
-    out = cyclic_apply_by_torch(in, b, a, scale, adjoint);
+    out = cyclic_apply_on_device(in, b, a, scale, adjoint);
   } else {
-    out = at::empty(in.sizes(), in.options().memory_format(at::MemoryFormat::Contiguous));
+    out = result_like(in);
     with_scalar(y, [&]<typename S>(S) {
       const AdapterView<S, CyclicPermutation> p(tensor_matrix<S>(b), tensor_matrix<S>(a),
                                                 static_cast<S>(scale));
@@ -95,15 +139,11 @@ inline CyclicGradients cyclic_vjp_kernel(const Tensor& g, const Tensor& y, const
   const Tensor gradient = tokens_of(g).to(in.scalar_type());
   const Tensor b = B.to(in.scalar_type());
   const Tensor a = A.to(in.scalar_type());
-  const auto result = [&wanted](std::size_t which, const Tensor& of) {
-    return at::empty(wanted[which] ? of.sizes() : at::IntArrayRef(0),
-                     of.options().memory_format(at::MemoryFormat::Contiguous));
-  };
-  Tensor dY = result(0, in);
-  Tensor dB = result(1, b);
-  Tensor dA = result(2, a);
+  Tensor dY = result_like(in, wanted[0] && y.is_cpu());
+  Tensor dB = result_like(b, wanted[1] && y.is_cpu());
+  Tensor dA = result_like(a, wanted[2] && y.is_cpu());
   if (!y.is_cpu()) {
-    const auto all = cyclic_vjp_by_torch(gradient, in, b, a, scale);
+    const auto all = cyclic_vjp_on_device(gradient, in, b, a, scale, wanted);
     if (wanted[0]) dY = std::get<0>(all);
     if (wanted[1]) dB = std::get<1>(all);
     if (wanted[2]) dA = std::get<2>(all);
@@ -161,8 +201,8 @@ class CyclicVjp : public ::torch::autograd::Function<CyclicVjp<Calls>> {
       add(in_g, Calls::apply(y, both_B, both_A, scale, false));
       in_y = Calls::apply(g, both_B, both_A, scale, true);
       const auto both = Calls::vjp(g, y, both_B, both_A, scale, {false, true, true});
-      add(in_B, std::get<1>(both).narrow_symint(1, B.sym_size(1), B.sym_size(1)));
-      add(in_A, std::get<2>(both).narrow_symint(0, 0, A.sym_size(0)));
+      add(in_B, std::get<1>(both).slice_symint(1, B.sym_size(1)));
+      add(in_A, std::get<2>(both).slice_symint(0, 0, A.sym_size(0)));
     }
     return {in_g, in_y, in_B, in_A, Tensor(), Tensor()};
   }

@@ -20,12 +20,22 @@ using at::Tensor;
 
 namespace detail {
 
+/// The elements of a tensor, to read: without the copy that torch 2 makes of a lazy one to write.
+template <typename S, typename AnyTensor>
+const S* elements(const AnyTensor& t) {
+  if constexpr (requires { t.template const_data_ptr<S>(); }) {
+    return t.template const_data_ptr<S>();
+  } else {
+    return t.template data_ptr<S>();
+  }
+}
+
 /// A tensor of two dimensions and scalar S, to read.
 template <typename S>
 auto tensor_matrix(const Tensor& t) {
   using Strides = Eigen::Stride<Eigen::Dynamic, Eigen::Dynamic>;
   return Eigen::Map<const Matrix<S>, Eigen::Unaligned, Strides>(
-      t.const_data_ptr<S>(), t.size(0), t.size(1), Strides(t.stride(1), t.stride(0)));
+      elements<S>(t), t.size(0), t.size(1), Strides(t.stride(1), t.stride(0)));
 }
 
 /// A contiguous tensor of two dimensions, to write; null where it holds nothing that is wanted.
@@ -33,8 +43,7 @@ template <typename S>
 MatrixView<S> contiguous_matrix(const Tensor& t, bool wanted = true) {
   if (!wanted) return {};
   const Index cols = t.size(1);
-  return {t.mutable_data_ptr<S>(), t.size(0), cols, std::max<Index>(1, cols),
-          StorageOrder::RowMajor};
+  return {t.data_ptr<S>(), t.size(0), cols, std::max<Index>(1, cols), StorageOrder::RowMajor};
 }
 
 inline Executor torch_executor() {
