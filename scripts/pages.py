@@ -32,16 +32,20 @@ def _steps(low, high, most):
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False):
-    """Lines; curves is {name: [(x, y), ...]}. A logarithmic x axis is labelled at every x."""
-    curves = {n: [(x, y) for x, y in c if y is not None and (y > 0 or not log_y)] for n, c in curves.items()}
+def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=None):
+    """Lines; curves is {name: [(x, y), ...]}, or [(x, y, low, high), ...] with intervals. A logarithmic x axis is
+    labelled at every x."""
+    bars = {n: [p for p in c if len(p) == 4 and p[1] is not None and (p[2] > 0 or not log_y)] for n, c in curves.items()}
+    curves = {n: [p[:2] for p in c if p[1] is not None and (p[1] > 0 or not log_y)] for n, c in curves.items()}
     curves = {n: c for n, c in curves.items() if c}
     if not curves:
         return False
     width, height, left, top, right, bottom = 640, 380, 64, 40, 190, 52
     xs = sorted({x for c in curves.values() for x, _ in c})
-    ys = [y for c in curves.values() for _, y in c]
-    low, high = (min(ys) / 1.2, max(ys) * 1.2) if log_y else (0.0, max(ys) * 1.08)
+    ys = [y for c in curves.values() for _, y in c] + [y for b in bars.values() for p in b for y in p[2:]]
+    low, high = (min(ys) / 1.2, max(ys) * 1.2) if log_y else (min(0.0, 1.08 * min(ys)), max(ys) * 1.08)
+    if from_y is not None:
+        low = from_y
     fx = math.log if log_x else float
     fy = math.log if log_y else float
 
@@ -72,6 +76,8 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False):
         points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in sorted(c))
         dash = f'stroke-dasharray="{DASHES[i % len(DASHES)]}"'
         svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" {dash}/>')
+        svg += [f'<line x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{py(max(a, low)):.1f}" y2="{py(b):.1f}" stroke="{color}" '
+                f'stroke-width="1.5" opacity="0.6"/>' for x, _, a, b in bars.get(name, ())]
         if len(c) <= 20:
             svg += [f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{color}"/>' for x, y in c]
         y_key = top + 10 + 20 * i

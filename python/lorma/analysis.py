@@ -115,14 +115,18 @@ def rank_report(what: Any) -> RankReport | dict[str, RankReport]:
     sigma = np.linalg.svd(array.astype(np.float64), compute_uv=False)
     if not sigma.size or sigma[0] == 0.0:
         return RankReport(array.shape, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    share = sigma[sigma > 0] / sigma.sum()
     return RankReport(array.shape, _count(sigma, array.shape, eps), max(array.shape) * eps * float(sigma[0]),
                       float(sigma[0]), float(sigma[-1]), float((sigma ** 2).sum() / sigma[0] ** 2),
-                      float(np.exp(-(share * np.log(share)).sum())))
+                      _effective_rank(sigma))
+
+
+def _effective_rank(sigma: np.ndarray) -> float:
+    share = sigma[sigma > 0] / sigma.sum()
+    return float(np.exp(-(share * np.log(share)).sum())) if share.size else 0.0
 
 
 def adapter_report(model: Any) -> dict[str, dict]:
-    """Rank and condition of P for every LoRMA adapter of a PEFT model, as {"layer/adapter": {...}}."""
+    """Ranks and condition of P for every LoRMA adapter of a PEFT model, as {"layer/adapter": {...}}."""
     report = {}
     for name, module in model.named_modules():
         for adapter, spec in getattr(module, "specs", {}).items():
@@ -130,7 +134,7 @@ def adapter_report(model: Any) -> dict[str, dict]:
             eps = _array(module.lorma_B[adapter])[1]
             report[f"{name}/{adapter}"] = {
                 "n": len(sigma), "rank": _count(sigma, sigma.shape, eps), "largest": float(sigma[0]),
-                "smallest": float(sigma[-1]),
+                "smallest": float(sigma[-1]), "effective_rank": _effective_rank(sigma),
                 "condition": float("inf") if sigma[-1] == 0.0 else float(sigma[0] / sigma[-1])}
     return report
 

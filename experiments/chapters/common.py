@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What chapters share: groups of runs, the table that compares them, and words for what can be told."""
+
+from __future__ import annotations
+
+import math
+from statistics import mean
+from typing import Callable, Optional, Sequence
+
+from grid import SEEDS, Results, tuned_rate
+from measures import Interval, area, best_loss, differences, interval, item_interval, ratios, score, steps_to, verdict
+from pages import table
+from settings import LABELS, Settings
+
+Runs = Sequence[dict]
+#: Below every table of comparisons.
+BOLD = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told (three seeds or more, all of one sign, an "
+        "interval without 0; for accuracies the interval over redrawn test items and seeds as well).\n")
+
+
+def found(results: Results, wanted: Sequence[Settings]) -> list[dict]:
+    """Those of the wanted runs that are there."""
+    return [run for settings in wanted if (run := results.of(settings)) is not None]
+
+
+def at(results: Results, method: str, rate: float, seeds=SEEDS, **fields) -> list[dict]:
+    return found(results, [Settings(method=method, rate=rate, seed=seed, **fields) for seed in seeds])
+
+
+def tuned(results: Results, method: str, task: str = "movies", swept: Optional[str] = None, **fields) -> list[dict]:
+    """At the rate that the sweep on `swept` (the task, unless said) chose; nothing before it has."""
+    rate = tuned_rate(results, swept or task, method)
+    return [] if rate is None else at(results, method, rate, task=task, **fields)
+
+
+def values(runs: Runs, of: Callable[[dict], Optional[float]]) -> Interval:
+    return interval([of(run) for run in runs])
+
+
+def percent(changes: Sequence[float], digits: int = 0) -> str:
+    """As -23 % [-30, -16], bold where the sign can be told."""
+    if not changes:
+        return "-"
+    text = signed(interval(changes), digits, 100) + " %"
+    return f"**{text}**" if verdict(changes) else text
+
+
+def signed(of: Interval, digits: int, unit: float = 1.0) -> str:
+    middle = f"{unit * of.mean:+.{digits}f}"
+    return middle if of.count < 2 else f"{middle} [{unit * of.low:+.{digits}f}, {unit * of.high:+.{digits}f}]"
+
+
+def gain(runs: Runs, others: Runs, digits: int = 3) -> str:
+    """The difference in the test's score."""
+    changes = differences(runs, others, score)
+    if not changes:
+        return "-"
+    items = item_interval(runs, others) if "right" in runs[0] else None
+    text = signed(interval(changes), digits)
+    return f"**{text}**" if verdict(changes, items) else text
+
+
+def steps_text(runs: Runs, others: Runs) -> str:
+    """Steps to the other's best loss of the same seed, a seed each: as 30, 40, never."""
+    best = {o["settings"]["seed"]: best_loss(o) for o in others}
+    steps = [steps_to(r, best[r["settings"]["seed"]]) for r in runs if r["settings"]["seed"] in best]
+    return ", ".join("never" if math.isinf(s) else f"{s:.0f}" for s in steps) or "-"
+
+
+def comparison(groups: dict[str, Runs], against: str, score_name: str = "accuracy") -> str:
+    """A row a group: how well and how fast, and that beside one of them."""
+    base = groups.get(against, [])
+    rows = []
+    for label, runs in groups.items():
+        if not runs:
+            rows.append([label] + ["-"] * 7)
+            continue
+        same = label == against
+        rows.append([label, f"{runs[0]['settings']['rate']:g}", str(len(runs)), values(runs, score).text(),
+                     "" if same else gain(runs, base), values(runs, area).text(),
+                     "" if same else percent(ratios(runs, base, area)), steps_text(runs, base)])
+    head = ["", "rate", "seeds", f"test {score_name}", f"minus {against}'s", "area under the loss curve",
+            f"over {against}'s", f"steps to {against}'s best loss"]
+    return table(head, rows) + "\n" + BOLD
+
+
+def curves(groups: dict[str, Runs], key: str = "loss") -> dict[str, list[tuple]]:
+    """Mean and interval at each point, for plot."""
+    drawn = {}
+    for label, runs in groups.items():
+        points = []
+        for same in zip(*(run["curve"] for run in runs)):
+            known = [p[key] for p in same if p.get(key) is not None]
+            if len(known) == len(same):
+                at_step = interval(known)
+                points.append((same[0]["step"], at_step.mean, at_step.low, at_step.high))
+        drawn[label] = points
+    return drawn
+
+
+def tell(what: str, sign: int, more: str = "is greater", less: str = "is smaller") -> str:
+    """A sentence that claims only what can be told."""
+    if not sign:
+        return f"- {what}: cannot be told from these runs."
+    return f"- {what} {more if sign > 0 else less}."
+
+
+def outcome(sign: int, wanted: int) -> str:
+    """A claim's row in the summary."""
+    return "cannot be told here" if not sign else "holds here" if sign == wanted else "does not hold here"
+
+
+__all__ = [name for name in dir() if not name.startswith("_")]

@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""pages.py [--results DIR] [--docs DIR]: docs/experiments from the files of results: a page an experiment,
+templates/ around its tables and pictures, and the summary README.md. Nothing there is written by hand;
+runs that are missing are counted, and what they would say is left open."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "scripts"))
+
+import chapters  # noqa: E402
+import grid  # noqa: E402
+from grid import Results  # noqa: E402
+
+
+def progress(results: Results, name: str) -> str:
+    """What is there of an experiment's runs, as far as they are known yet."""
+    needed = grid.runs(results, [name])
+    there = sum(results.of(settings) is not None for settings in needed.values())
+    if there == len(needed):
+        return f"{there} runs, all there."
+    more = "; more will be asked for once learning rates are chosen" if name != "baseline" else ""
+    return f"**{there} of {len(needed)} runs are there{more}. What follows is what they say so far.**"
+
+
+def render(template: str, blocks: dict[str, str]) -> str:
+    """The template with {{name}} replaced. KeyError for a name without a block."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda m: blocks[m[1]].strip(), template)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--docs", type=Path, default=HERE.parent / "docs" / "experiments")
+    options = parser.parse_args()
+    options.docs.mkdir(parents=True, exist_ok=True)
+    results = Results(options.results)
+    claims: list[list[str]] = []
+    for name, chapter in chapters.CHAPTERS.items():
+        blocks, said = chapter(results, options.docs)
+        blocks["progress"] = progress(results, name) if name in grid.EXPERIMENTS else ""
+        claims += said
+        (options.docs / f"{name}.md").write_text(render((HERE / "templates" / f"{name}.md").read_text(), blocks))
+    summary = chapters.summary(results, claims)
+    (options.docs / "README.md").write_text(render((HERE / "templates" / "README.md").read_text(), summary))
+
+
+if __name__ == "__main__":
+    main()
