@@ -66,7 +66,7 @@ def synsets(folder: Path = WORDNET) -> list[tuple[str, int, str]]:
             fields, _, gloss = line.partition(" | ")
             fields = fields.split()
             found.append((fields[4].split("(")[0].replace("_", " "), int(fields[1]), gloss.split('; "')[0].strip()))
-    found.sort(key=lambda s: _hash((s[0], s[2])))
+    found.sort(key=lambda s: _hash(("synset", s[0], s[2])))  # another hash than that of split
     return found[:SYNSETS]
 
 

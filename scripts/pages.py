@@ -32,9 +32,14 @@ def _steps(low, high, most):
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=None):
+def _decades(low, high):
+    """1, 2 and 5 of every power of ten from low to high."""
+    return [m * 10.0 ** e for e in range(-12, 12) for m in (1, 2, 5) if low <= m * 10.0 ** e <= high]
+
+
+def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=None, lines=True):
     """Lines; curves is {name: [(x, y), ...]}, or [(x, y, low, high), ...] with intervals. A logarithmic x axis is
-    labelled at every x."""
+    labelled at every x. Without `lines`, a cloud of points."""
     bars = {n: [p for p in c if len(p) == 4 and p[1] is not None and (p[2] > 0 or not log_y)] for n, c in curves.items()}
     curves = {n: [p[:2] for p in c if p[1] is not None and (p[1] > 0 or not log_y)] for n, c in curves.items()}
     curves = {n: c for n, c in curves.items() if c}
@@ -61,7 +66,7 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=
            f'<rect width="{width}" height="{height}" fill="white"/>',
            f'<text x="{left}" y="22" font-size="14" font-weight="bold">{title}</text>']
     if log_y:
-        ticks = [m * 10.0 ** e for e in range(-12, 6) for m in (1, 2, 5) if low <= m * 10.0 ** e <= high]
+        ticks = _decades(low, high)
         if len(ticks) > 12:
             ticks = [t for t in ticks if f"{t:.0e}"[0] == "1"]
     else:
@@ -69,16 +74,17 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=
     for y in ticks:
         svg.append(f'<line x1="{left}" x2="{width - right}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#ddd"/>'
                    f'<text x="{left - 8}" y="{py(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    for x in xs if log_x else _steps(xs[0], xs[-1], 8):
+    for x in xs if log_x and lines else _decades(xs[0], xs[-1]) if log_x else _steps(xs[0], xs[-1], 8):
         svg.append(f'<text x="{px(x):.1f}" y="{height - bottom + 18}" text-anchor="middle">{x:g}</text>')
     for i, (name, c) in enumerate(curves.items()):
         color = COLORS[i % len(COLORS)]
         points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in sorted(c))
         dash = f'stroke-dasharray="{DASHES[i % len(DASHES)]}"'
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" {dash}/>')
+        if lines:
+            svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" {dash}/>')
         svg += [f'<line x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{py(max(a, low)):.1f}" y2="{py(b):.1f}" stroke="{color}" '
                 f'stroke-width="1.5" opacity="0.6"/>' for x, _, a, b in bars.get(name, ())]
-        if len(c) <= 20:
+        if len(c) <= 20 or not lines:
             svg += [f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{color}"/>' for x, y in c]
         y_key = top + 10 + 20 * i
         svg.append(f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
