@@ -39,7 +39,7 @@ class Guard:
 
     @torch.no_grad()
     def report(self) -> dict:
-        """The worst layer's: relative change of a bfloat16 weight that is merged and unmerged once; null where unmerge refuses."""
+        """The worst layer's relative change of a bfloat16 weight merged and unmerged; null where unmerge refuses."""
         errors = []
         for layer, (B, A, scale, inflation) in zip(self.layers, self.factors()):
             if inflation == "none":

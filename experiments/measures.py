@@ -100,7 +100,7 @@ def right(run: dict) -> np.ndarray:
     return bits[:run["right"]["count"]].astype(float)
 
 
-def item_interval(runs: Sequence[dict], others: Sequence[dict], draws: int = 2000) -> Interval:
+def item_interval(runs: Sequence[dict], others: Sequence[dict], draws: int = 1000) -> Interval:
     """Of the difference in accuracy: items of the test and seeds are drawn again, with replacement; 95 %."""
     by_seed = {o["settings"]["seed"]: o for o in others}
     pairs = [(r, by_seed[r["settings"]["seed"]]) for r in runs if r["settings"]["seed"] in by_seed]
@@ -108,10 +108,9 @@ def item_interval(runs: Sequence[dict], others: Sequence[dict], draws: int = 200
         return Interval(math.nan, math.nan, math.nan, 0)
     gains = np.stack([right(a) - right(b) for a, b in pairs])
     rng = np.random.default_rng(1)
-    means = []
-    for _ in range(draws):
-        seeds, items = rng.integers(len(gains), size=len(gains)), rng.integers(gains.shape[1], size=gains.shape[1])
-        means.append(gains[seeds].mean(0)[items].mean())
+    seeds = rng.integers(len(gains), size=(draws, len(gains)))
+    items = rng.integers(gains.shape[1], size=(draws, gains.shape[1]))
+    means = [gains[chosen].mean(0)[of].mean() for chosen, of in zip(seeds, items)]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(gains.mean()), float(low), float(high), len(pairs))
 

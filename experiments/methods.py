@@ -56,8 +56,10 @@ def _loaded(model: str, dropout: bool, own_outputs: int) -> nn.Module:
                 setattr(config, name, 0.0)
     if own_outputs:
         config.num_labels = own_outputs
-        return transformers.AutoModelForSequenceClassification.from_pretrained(model, config=config, dtype=torch.float32)
-    return transformers.AutoModel.from_pretrained(model, config=config, dtype=torch.float32)
+        kind = transformers.AutoModelForSequenceClassification
+    else:
+        kind = transformers.AutoModel
+    return kind.from_pretrained(model, config=config, dtype=torch.float32)
 
 
 def tokenizer(settings: Settings):
@@ -117,4 +119,5 @@ def adapt(model: nn.Module, settings: Settings) -> None:
         model.encoder = peft.get_peft_model(model.encoder, adapter)
     elif settings.method == "full":
         model.encoder.requires_grad_(True)
+    model.head.zero_grad()
     model.head.requires_grad_(settings.head != "frozen")

@@ -20,13 +20,12 @@ from grid import Results  # noqa: E402
 
 
 def progress(results: Results, name: str) -> str:
-    """What is there of an experiment's runs, as far as they are known yet."""
-    needed = grid.runs(results, [name])
+    """What is there of an experiment's runs."""
+    needed = grid.planned(results, [name])
     there = sum(results.of(settings) is not None for settings in needed.values())
     if there == len(needed):
         return f"{there} runs, all there."
-    more = "; more will be asked for once learning rates are chosen" if name != "baseline" else ""
-    return f"**{there} of {len(needed)} runs are there{more}. What follows is what they say so far.**"
+    return f"**{there} of {len(needed)} runs are there. What follows is what they say so far.**"
 
 
 def render(template: str, blocks: dict[str, str]) -> str:

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""probe.py [--results DIR]: what is known of a task before any tuning, into results/probe, a file a task: the gradient of
-the adapted weights over a head that was trained alone, its spectrum, and the weights' own conditions. A minute a task."""
+"""probe.py [--results DIR]: what is known of a task before any tuning, into results/probe, a file a task.
+
+The gradient of the adapted weights over a head that was trained alone, its spectrum, and the weights' own
+conditions. A minute a task."""
 
 from __future__ import annotations
 
@@ -20,11 +22,10 @@ from lorma import analysis  # noqa: E402
 
 import methods  # noqa: E402
 import training  # noqa: E402
-from grid import OTHER_TASKS, SAMPLES  # noqa: E402
+from grid import CASES  # noqa: E402
 from settings import Settings  # noqa: E402
 
 BATCHES = 8
-CASES = [("movies", 0), ("gloss", 0), *((task, 0) for task in OTHER_TASKS), *(("movies", samples) for samples in SAMPLES)]
 
 
 def share_within(gradient: torch.Tensor, rank: int) -> float:
@@ -38,21 +39,21 @@ def probe(task: str, samples: int) -> dict:
     data = training.data_of(settings)
     model = methods.base(settings, data.task)
     training.head_alone(model.head, settings, training.HEAD_STEPS, training.HEAD_RATE)
-    weights = {name: module.weight.requires_grad_(True) for name, module in methods.targets(model.encoder, settings).items()}
+    weights = [module.weight.requires_grad_(True) for module in methods.targets(model.encoder, settings).values()]
     for indices in training.order(data, settings)[:BATCHES]:
         tokens, labels = data.batch("train", indices)
         (training.loss_of(model(tokens), labels) / BATCHES).backward()
-    reports = [analysis.rank_report(w.grad) for w in weights.values()]
+    reports = [analysis.rank_report(w.grad) for w in weights]
     head = training.scores(training.answers(model, data, "dev", "cpu"), data.labels["dev"])
     size = len(data.labels["train"])
     return training.rounded({
         "task": task, "samples": samples, "examples": min(samples or size, size), "head_dev": head,
-        "gradient_norm": sum(float(w.grad.square().sum()) for w in weights.values()) ** 0.5,
+        "gradient_norm": sum(float(w.grad.square().sum()) for w in weights) ** 0.5,
         "gradient_effective_rank": mean(r.effective_rank for r in reports),
-        "gradient_share_8": mean(share_within(w.grad, 8) for w in weights.values()),
-        "gradient_share_1": mean(share_within(w.grad, 1) for w in weights.values()),
-        "multiplier_share_8": mean(share_within(w.grad @ w.detach().T, 8) for w in weights.values()),
-        "condition_W0": mean(r.largest / r.smallest for r in (analysis.rank_report(w.detach()) for w in weights.values()))})
+        "gradient_share_8": mean(share_within(w.grad, 8) for w in weights),
+        "gradient_share_1": mean(share_within(w.grad, 1) for w in weights),
+        "multiplier_share_8": mean(share_within(w.grad @ w.detach().T, 8) for w in weights),
+        "condition_W0": mean(r.largest / r.smallest for r in map(analysis.rank_report, weights))})
 
 
 def main() -> None:

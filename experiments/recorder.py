@@ -48,7 +48,7 @@ class Recorder:
         return {kind: square ** 0.5 for kind, square in squares.items()}
 
     def moves(self) -> dict[str, float]:
-        """Relative to the norm of all W0: distance from the start, and length of the path through the moments asked at."""
+        """Over the norm of all W0: distance from the start, and length of the path through the moments asked at."""
         now = self.changes()
         self.path += self._distance(now, self.last)
         self.last = now
@@ -59,7 +59,7 @@ class Recorder:
 
     @torch.no_grad()
     def ranks(self) -> dict[str, float]:
-        """Means over the adapted weights: rank and effective rank of the change, effective rank of P; the worst condition of P."""
+        """Of the change and of P, means over the adapted weights; the worst condition of P."""
         reports = [analysis.rank_report(change.float()) for change in self.last.values()]
         found = {"change_rank": _mean([r.rank for r in reports]),
                  "change_effective_rank": _mean([r.effective_rank for r in reports])}

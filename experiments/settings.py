@@ -30,7 +30,7 @@ class Settings:
     targets: tuple = ("query", "value")
     side: str = "pre"
     rate: float = 1.2e-3            #: peak learning rate of AdamW
-    head: str = "trained"           #: trained: along; frozen: trained alone first; model: the model's own, trained along
+    head: str = "trained"           #: trained: along; frozen: alone, before; model: the architecture's own, along
     head_rate: Optional[float] = None  #: where it differs from rate
     head_seed: Optional[int] = None    #: where the head's start has a seed of its own
     cut: float = 1.0                #: share of their singular values that the adapted weights keep
@@ -61,7 +61,7 @@ class Settings:
         for field in fields(self)[2:]:
             value = getattr(self, field.name)
             if value != field.default:
-                text = "+".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+                text = "+".join(value) if isinstance(value, tuple) else f"{value:g}" if type(value) is float else value
                 parts.append(f"{field.name}={text}".replace("/", "_"))
         return "-".join(parts)
 

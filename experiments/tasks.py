@@ -44,7 +44,7 @@ def split(examples) -> dict:
 
 
 def _rated(file: str, regression: bool):
-    """Lines of number, mean rating in [-4, 4], text: the rating halved, or whether it is positive where |rating| > 1."""
+    """Lines of number, mean rating in [-4, 4], text: half the rating, or whether it is positive where |rating| > 1."""
     for line in (DATA / file).read_text(encoding="utf-8", errors="replace").splitlines():
         _, rating, text = line.split("\t", 2)
         if regression:
@@ -59,7 +59,7 @@ def synsets(folder: Path = WORDNET) -> list[tuple[str, int, str]]:
     for part in ("noun", "verb", "adj", "adv"):
         path = folder / f"data.{part}"
         if not path.is_file():
-            raise SystemExit(f"tasks: expected WordNet's {path}; Debian has it in wordnet-base (scripts/setup.sh wordnet-base)")
+            raise SystemExit(f"tasks: expected WordNet's {path}; scripts/setup.sh wordnet-base installs it on Debian")
         for line in path.read_text(encoding="latin-1").splitlines():
             if line.startswith("  "):  # the licence
                 continue

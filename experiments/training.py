@@ -33,8 +33,8 @@ class Data:
         self.task = task
         self.tokenizer = methods.tokenizer(settings)
         parts = task.parts | {"dev": task.parts["dev"][:settings.dev], "test": task.parts["test"][:settings.test]}
-        self.labels = {name: torch.tensor([label for _, label in part], dtype=torch.long if task.classes else torch.float32)
-                       for name, part in parts.items()}
+        kind = torch.long if task.classes else torch.float32
+        self.labels = {name: torch.tensor([label for _, label in part], dtype=kind) for name, part in parts.items()}
         self.tokens = {name: self.tokenizer(*map(list, zip(*(texts for texts, _ in part))), truncation=True,
                                             max_length=settings.length) for name, part in parts.items()}
 
@@ -86,7 +86,8 @@ def answers(model: nn.Module, data: Data, part: str, device: str) -> torch.Tenso
 
 
 def scores(outputs: torch.Tensor, labels: torch.Tensor) -> dict:
-    """Loss, and accuracy, F1 of class 1, Matthews correlation and share of the commonest answer, or both correlations."""
+    """Loss, and for classes accuracy, F1 of class 1, Matthews correlation, share of the commonest answer; for ratings
+    Pearson's and Spearman's correlation."""
     found = {"loss": float(loss_of(outputs, labels))}
     if labels.is_floating_point():
         answer = outputs.squeeze(-1).numpy()
@@ -147,9 +148,9 @@ def _features(settings: Settings) -> Features:
 
 def features_of(settings: Settings) -> Features:
     """Shared by all runs whose frozen encoder is the same."""
-    same = Settings(task=settings.task, model=settings.model, cut=settings.cut, targets=settings.targets if settings.cut < 1
-                    else Settings.targets, length=settings.length, dev=settings.dev, test=settings.test)
-    return _features(same)
+    return _features(Settings(task=settings.task, model=settings.model, cut=settings.cut, length=settings.length,
+                              targets=settings.targets if settings.cut < 1.0 else Settings.targets, dev=settings.dev,
+                              test=settings.test))
 
 
 def head_alone(head: nn.Linear, settings: Settings, steps: int, rate: float, curve: list | None = None) -> None:
@@ -256,7 +257,8 @@ def learn(model: nn.Module, data: Data, settings: Settings, curve: list, device:
         total += loss.item()
         since += 1
         if step % EVERY == 0 or step == steps:
-            point = {"step": step, "loss": total / since, "gradients": recorder.gradients(model.head), **recorder.moves()}
+            point = {"step": step, "loss": total / since, "gradients": recorder.gradients(model.head),
+                     **recorder.moves()}
             if (bound := guard.bound()) is not None:
                 point["condition_bound"] = bound
             if step in (EVERY, steps // 2 // EVERY * EVERY, steps):

@@ -40,7 +40,7 @@ def _decades(low, high):
 def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=None, lines=True):
     """Lines; curves is {name: [(x, y), ...]}, or [(x, y, low, high), ...] with intervals. A logarithmic x axis is
     labelled at every x. Without `lines`, a cloud of points."""
-    bars = {n: [p for p in c if len(p) == 4 and p[1] is not None and (p[2] > 0 or not log_y)] for n, c in curves.items()}
+    bars = {n: [p for p in c if len(p) == 4 and (p[2] > 0 or not log_y)] for n, c in curves.items()}
     curves = {n: [p[:2] for p in c if p[1] is not None and (p[1] > 0 or not log_y)] for n, c in curves.items()}
     curves = {n: c for n, c in curves.items() if c}
     if not curves:

@@ -4,18 +4,17 @@
 from __future__ import annotations
 
 import math
-from statistics import mean
 from typing import Callable, Optional, Sequence
 
 from grid import SEEDS, Results, tuned_rate
 from measures import Interval, area, best_loss, differences, interval, item_interval, ratios, score, steps_to, verdict
 from pages import table
-from settings import LABELS, Settings
+from settings import Settings
 
 Runs = Sequence[dict]
 #: Below every table of comparisons.
-BOLD = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told (three seeds or more, all of one sign, an "
-        "interval without 0; for accuracies the interval over redrawn test items and seeds as well).\n")
+BOLD = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told (three seeds or more, all of one "
+        "sign, an interval without 0; for accuracies the interval over redrawn test items and seeds as well).\n")
 
 
 def found(results: Results, wanted: Sequence[Settings]) -> list[dict]:
@@ -50,14 +49,20 @@ def signed(of: Interval, digits: int, unit: float = 1.0) -> str:
     return middle if of.count < 2 else f"{middle} [{unit * of.low:+.{digits}f}, {unit * of.high:+.{digits}f}]"
 
 
+def better(runs: Runs, others: Runs) -> int:
+    """The sign of the difference in the test's score, 0 where it cannot be told."""
+    changes = differences(runs, others, score)
+    items = item_interval(runs, others) if len(changes) > 2 and "right" in runs[0] else None
+    return verdict(changes, items)
+
+
 def gain(runs: Runs, others: Runs, digits: int = 3) -> str:
-    """The difference in the test's score."""
+    """The difference in the test's score, bold where its sign can be told."""
     changes = differences(runs, others, score)
     if not changes:
         return "-"
-    items = item_interval(runs, others) if "right" in runs[0] else None
     text = signed(interval(changes), digits)
-    return f"**{text}**" if verdict(changes, items) else text
+    return f"**{text}**" if better(runs, others) else text
 
 
 def steps_text(runs: Runs, others: Runs) -> str:
@@ -110,4 +115,8 @@ def outcome(sign: int, wanted: int) -> str:
     return "cannot be told here" if not sign else "holds here" if sign == wanted else "does not hold here"
 
 
-__all__ = [name for name in dir() if not name.startswith("_")]
+def no_worse(runs: Runs, others: Runs, told: str) -> str:
+    """A row's verdict where the claim is that nothing is lost."""
+    if len(differences(runs, others, score)) < 3:
+        return "cannot be told here"
+    return "does not hold here" if better(runs, others) < 0 else told

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from grid import ADAPTERS
+from grid import ADAPTERS, Results
+from measures import area, ratios, score
+from pages import table
+from settings import LABELS
 
-from .common import *
+from .common import BOLD, better, gain, outcome, percent, tell, tuned, values
 from .rank import WIDE
 
 TARGETS = {"query": ("query",), "query, value": ("query", "value"),
@@ -14,20 +17,19 @@ TARGETS = {"query": ("query",), "query, value": ("query", "value"),
 
 def chapter(results: Results, docs):
     sides, says, claims = [], [], []
-    for method in ("plus", "pi"):
-        pre, post = tuned(results, method), tuned(results, method, side="post")
-        sides.append([LABELS[method], values(pre, score).text(), values(post, score).text(), gain(post, pre),
+    for method in ADAPTERS[1:]:
+        label, pre, post = LABELS[method], tuned(results, method), tuned(results, method, side="post")
+        sides.append([label, values(pre, score).text(), values(post, score).text(), gain(post, pre),
                       percent(ratios(post, pre, area))])
-        changes = differences(post, pre, score)
-        sign = verdict(changes, item_interval(post, pre)) if changes else 0
-        says.append(tell(f"The accuracy of {LABELS[method]} Post against Pre ({gain(post, pre)})", sign))
-        claims.append([f"{LABELS[method]}: Pre is better than Post", "Table 7", gain(post, pre), outcome(sign, -1), "sides"])
+        says.append(tell(f"The accuracy of {label} Post against Pre ({gain(post, pre)})", better(post, pre)))
+        claims.append([f"{label}: Pre is better than Post", "Table 7", gain(post, pre), outcome(better(post, pre), -1),
+                       "sides"])
     rows = []
     for label, targets in TARGETS.items():
-        groups = {m: tuned(results, m, targets=targets) for m in ADAPTERS}
-        one = next((run for runs in groups.values() for run in runs), None)
-        rows.append([label, f"{one['parameters']:,}" if one else "-"] + [values(groups[m], score).text() for m in ADAPTERS]
-                    + [gain(groups[m], groups["lora"]) for m in ADAPTERS[1:]])
+        groups = [tuned(results, m, targets=targets) for m in ADAPTERS]
+        count = next((f"{run['parameters']:,}" for runs in groups for run in runs), "-")
+        rows.append([label, count] + [values(runs, score).text() for runs in groups]
+                    + [gain(runs, groups[0]) for runs in groups[1:]])
+    head = ["weights adapted", "parameters", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA", "LoRMA_pi minus LoRA"]
     return {"sides": table(["", "Pre, accuracy", "Post", "Post minus Pre", "area over Pre's"], sides) + "\n" + BOLD,
-            "targets": table(["weights adapted", "parameters", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA's",
-                              "LoRMA_pi minus LoRA's"], rows), "says": "\n".join(says)}, claims
+            "targets": table(head, rows) + "\n" + BOLD, "says": "\n".join(says)}, claims

@@ -94,7 +94,7 @@ def plan(scores: dict[str, Tensor], sizes: dict[str, int], share: float, least: 
     everything = sorted((float(score), name, i) for name, of in scores.items() for i, score in enumerate(of))
     kept = {name: set(range(len(of))) for name, of in scores.items()}
     budget, to_go = 0, round(share * len(everything))
-    for score, name, i in everything:
+    for _, name, i in everything:
         if to_go and i >= fixed and len(kept[name]) > least:
             kept[name].remove(i)
             budget += sizes[name]
@@ -161,7 +161,8 @@ def _resize(layer: LormaLayer, adapter: str, change: Change, optimizer: Optional
         if old.grad is not None:
             parameter.grad = grown(old.grad, torch.zeros_like(new), axis)
         if optimizer is not None:
-            _replace(optimizer, old, parameter, lambda state: grown(state, torch.zeros_like(new, dtype=state.dtype), axis))
+            _replace(optimizer, old, parameter, lambda state: grown(state, torch.zeros_like(new, dtype=state.dtype),
+                                                                    axis))
         factors[adapter] = parameter
     spec.alpha, spec.r = spec.scale * change.rank, change.rank
 

@@ -45,7 +45,7 @@ def log_barrier(B: Tensor, A: Tensor, scale: float) -> Tensor:
 
 @torch.no_grad()
 def project_(B: Tensor, A: Tensor, scale: float, limit: float, inflation: str = "identity") -> float:
-    """Brings P back to where its condition is at most (1 + limit) / (1 - limit), in place; returns what `limit` bounds, before.
+    """Brings P back to a bounded condition, (1 + limit) / (1 - limit), in place; returns what was held against `limit`.
 
     "identity": singular values of s B A above `limit` are lowered to it, which is the nearest such
     matrix in the Frobenius norm; each factor takes the square root. O(n r^2).

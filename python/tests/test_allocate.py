@@ -18,7 +18,8 @@ CLOSE = {"rtol": 200 * EPS[torch.float32], "atol": 200 * EPS[torch.float32]}
 
 def adapted(inflation="identity", r=4, **more):
     torch.manual_seed(1)
-    return get_peft_model(MLP(), LormaConfig(r=r, lora_alpha=6.0, inflation=inflation, target_modules=["lin0", "lin1"], **more))
+    return get_peft_model(MLP(), LormaConfig(r=r, lora_alpha=6.0, inflation=inflation,
+                                             target_modules=["lin0", "lin1"], **more))
 
 
 def factors(model):
@@ -92,8 +93,8 @@ def test_a_plan_never_spends_more_and_keeps_what_it_must():
 def test_growth_and_scale_leave_the_model_what_pruning_made_it(inflation):
     model, adam, scores = trained(inflation)
     before, numbers = copy.deepcopy(model), factors(model)
-    changes = allocate.plan(scores.mean(), {n: 2 * s for n, s in (("base_model.model.lin0", 24), ("base_model.model.lin1", 16))},
-                            share=0.4, fixed=int(inflation == "cyclic"))
+    sizes = {"base_model.model.lin0": 48, "base_model.model.lin1": 32}
+    changes = allocate.plan(scores.mean(), sizes, share=0.4, fixed=int(inflation == "cyclic"))
     with torch.no_grad():  # the same pruning by hand
         for name, change in changes.items():
             gone = [q for q in range(4) if q not in change.kept]
@@ -113,7 +114,8 @@ def test_training_goes_on_and_what_is_saved_is_loaded(inflation, tmp_path):
         for _ in range(10):
             step(model, adam, scores)
         assert float((model(X) - 1.0).square().mean().detach()) < loss
-    assert {id(p) for g in adam.param_groups for p in g["params"]} == {id(p) for p in model.parameters() if p.requires_grad}
+    trained_now = {id(p) for p in model.parameters() if p.requires_grad}
+    assert {id(p) for group in adam.param_groups for p in group["params"]} == trained_now
     assert all(state["exp_avg"].shape == p.shape for p, state in adam.state.items())
     if inflation != "none":
         assert all(entry["rank"] == entry["n"] for entry in analysis.adapter_report(model).values())

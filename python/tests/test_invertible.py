@@ -94,6 +94,7 @@ def test_what_cannot_be_asked_is_refused():
         invertible.log_barrier(A, A, 1.0)
     with pytest.raises(ValueError, match="0 < limit < 1"):
         invertible.project_(B, A, 1.0, 1.0)
-    for call in (lambda: invertible.project_(B, A, 1.0, 0.5, "none"), lambda: invertible.condition_bound(B, A, 1.0, "none")):
+    for call in (lambda: invertible.project_(B, A, 1.0, 0.5, "none"),
+                 lambda: invertible.condition_bound(B, A, 1.0, "none")):
         with pytest.raises(ValueError, match="no inverse"):
             call()
