@@ -12,6 +12,7 @@ from typing import Iterator, Optional
 from settings import Settings
 
 SEEDS = (1, 2, 3)
+MORE_SEEDS = (4, 5, 6)  #: of the adapters of the first experiment, once rates are chosen
 RATES = (1.3e-4, 4e-4, 1.2e-3, 4e-3, 1.2e-2)  #: 4e-4 is the paper's one rate
 FULL_RATES = (1.5e-5, 5e-5, 1.5e-4, 4e-4, 1.2e-3)
 PAPER_RATE = 4e-4
@@ -78,7 +79,7 @@ def _tuned(results: Results, methods, task: str = "movies", swept: Optional[str]
 
 
 def baseline(results: Results) -> Iterator[Settings]:
-    """1. Six methods, each with its own rate; and adapters over a head that is trained before and stays."""
+    """1. Six methods, each with its own rate; adapters over a head that is trained before and stays; other heads."""
     methods = ("head", "lora", "plus", "pi", "none", "full")
     for seed in SEEDS:
         for i in (2, 3, 1, 4, 0):  # the likely rates first
@@ -88,6 +89,10 @@ def baseline(results: Results) -> Iterator[Settings]:
         for rate in SWEPT_ELSEWHERE:
             for method in ADAPTERS:
                 yield Settings(method=method, rate=rate, seed=seed, head="frozen")
+    for seed in MORE_SEEDS:
+        for method in ADAPTERS:
+            yield Settings(method=method, rate=PAPER_RATE, seed=seed)
+        yield from _tuned(results, ADAPTERS, seeds=(seed,))
     for head_seed in (11, 12, 13, 14):  # all else being seed 1's
         for method in ("lora", "pi"):
             yield Settings(method=method, rate=PAPER_RATE, seed=1, head_seed=head_seed)

@@ -13,6 +13,9 @@ from torch import nn
 from settings import Settings
 
 
+SAMPLES = 10  #: of bounds on LoRMA_pi's condition, which are wrong with probability 1e-10 then
+
+
 class Guard:
     """No guard; and what every run with multipliers says of them at its end."""
 
@@ -34,7 +37,7 @@ class Guard:
     @torch.no_grad()
     def bound(self) -> float | None:
         """The worst of the bounds on the condition of P."""
-        found = [invertible.condition_bound(*of) for of in self.factors() if of[3] != "none"]
+        found = [invertible.condition_bound(*of, SAMPLES) for of in self.factors() if of[3] != "none"]
         return max(found) if found else None
 
     @torch.no_grad()
@@ -75,7 +78,7 @@ class Projection(Guard):
     def after_step(self) -> None:
         for B, A, scale, inflation in self.factors():
             self.count += 1
-            self.acted += invertible.project_(B, A, scale, self.limit, inflation) > self.limit
+            self.acted += invertible.project_(B, A, scale, self.limit, inflation, SAMPLES) > self.limit
 
     def report(self) -> dict:
         return {**super().report(), "projected": self.acted / self.count}

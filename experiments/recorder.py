@@ -60,7 +60,7 @@ class Recorder:
     @torch.no_grad()
     def ranks(self) -> dict[str, float]:
         """Of the change and of P, means over the adapted weights; the worst condition of P."""
-        reports = [analysis.rank_report(change.float()) for change in self.last.values()]
+        reports = [analysis.rank_report(change.float().cpu()) for change in self.last.values()]
         found = {"change_rank": _mean([r.rank for r in reports]),
                  "change_effective_rank": _mean([r.effective_rank for r in reports])}
         if any(isinstance(m, LormaLayer) for m in self.adapted.values()):

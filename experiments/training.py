@@ -23,6 +23,7 @@ from recorder import Recorder
 from settings import Settings, replace
 
 EVERY = 10  #: steps between two points of a curve
+POINTS = 500  #: of a curve, at most: long runs have points further apart
 HEAD_STEPS, HEAD_RATE = 200, 1e-2  #: of a head that is trained alone and then frozen
 
 
@@ -236,6 +237,7 @@ def learn(model: nn.Module, data: Data, settings: Settings, curve: list, device:
     schedule = transformers.get_linear_schedule_with_warmup(adam, math.ceil(settings.warm_up * steps), steps)
     torch.manual_seed(settings.seed)
     model.train()
+    every = EVERY * max(1, math.ceil(steps / EVERY / POINTS))
     total, since, wall, cpu = 0.0, 0, 0.0, 0.0
     for step, indices in enumerate(batches, 1):
         tokens, labels = data.batch("train", indices)
@@ -256,12 +258,12 @@ def learn(model: nn.Module, data: Data, settings: Settings, curve: list, device:
         cpu += time.process_time()
         total += loss.item()
         since += 1
-        if step % EVERY == 0 or step == steps:
+        if step % every == 0 or step == steps:
             point = {"step": step, "loss": total / since, "gradients": recorder.gradients(model.head),
                      **recorder.moves()}
             if (bound := guard.bound()) is not None:
                 point["condition_bound"] = bound
-            if step in (EVERY, steps // 2 // EVERY * EVERY, steps):
+            if step in (every, steps // 2 // every * every, steps):
                 point |= recorder.ranks()
             curve.append(point)
             watch(step, steps, total / since)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from typing import Callable, Optional, Sequence
 
-from grid import SEEDS, Results, tuned_rate
+from grid import MORE_SEEDS, SEEDS, Results, tuned_rate
 from measures import Interval, area, best_loss, differences, interval, item_interval, ratios, score, steps_to, verdict
 from pages import table
 from settings import Settings
@@ -22,7 +22,7 @@ def found(results: Results, wanted: Sequence[Settings]) -> list[dict]:
     return [run for settings in wanted if (run := results.of(settings)) is not None]
 
 
-def at(results: Results, method: str, rate: float, seeds=SEEDS, **fields) -> list[dict]:
+def at(results: Results, method: str, rate: float, seeds=SEEDS + MORE_SEEDS, **fields) -> list[dict]:
     return found(results, [Settings(method=method, rate=rate, seed=seed, **fields) for seed in seeds])
 
 

@@ -6,7 +6,7 @@
     lorma.analysis.condition_number(B, A, scale=2.0)       # of P = I(s B A), from the factors
 
 A matrix is anything that NumPy reads without a copy: an array, a tensor of the CPU (by DLPack), an
-object with the buffer protocol; bfloat16 is copied to float32. A singular value counts where it is
+object with the buffer protocol; bfloat16 is copied to float32, a tensor of a device to the CPU. A singular value counts where it is
 above max(m, n) eps sigma_1, eps being that of the matrix's type (NumPy's and PyTorch's convention).
 """
 
@@ -22,7 +22,7 @@ def _array(matrix: Any) -> tuple[np.ndarray, float]:
     """The matrix where it lies, and the eps of its type. Raises ValueError where it is no matrix."""
     eps = None
     if hasattr(matrix, "detach"):
-        matrix = matrix.detach()
+        matrix = matrix.detach().cpu()
         if str(matrix.dtype) == "torch.bfloat16":
             matrix, eps = matrix.float(), 2.0 ** -7
     array = np.from_dlpack(matrix) if hasattr(matrix, "__dlpack__") else np.asarray(matrix)

@@ -59,7 +59,7 @@ def test_a_score_is_the_loss_that_a_component_is_worth_to_first_order():
             change = float((less(X) - 1.0).square().mean() - loss) / 1e-3
         score = float(scores.mean()["base_model.model.lin0"][q])
         assert abs(change) == pytest.approx(score, rel=0.05, abs=2 * EPS[torch.float32] / 1e-3 * float(loss.detach()))
-        torch.testing.assert_close(float((B[:, q] * B.grad[:, q]).sum().abs()), score, **CLOSE)
+        torch.testing.assert_close(float((B[:, q] * B.grad[:, q]).sum().abs().detach()), score, **CLOSE)
 
 
 def test_a_plan_moves_numbers_from_the_least_to_the_worthiest():

@@ -84,8 +84,22 @@ def test_the_bound_is_never_below_the_condition(inflation, step, seed):
     condition = float(torch.linalg.cond(dense(B, A, 0.5, inflation)))
     bound = invertible.condition_bound(B, A, 0.5, inflation)
     assert bound >= condition * (1 - 1e-10)
+    sampled = invertible.condition_bound(B, A, 0.5, inflation, samples=10)
+    assert condition * (1 - 1e-10) <= sampled <= bound
     if inflation == "identity":
         assert bound == pytest.approx(condition, rel=1e-8)
+
+
+def test_samples_bound_the_norm_closely():
+    torch.manual_seed(0)
+    for n, r in ((48, 4), (384, 8), (5, 2)):
+        B, A = factors(n, r)
+        A[:, 0] = 0.0
+        before = torch.random.get_rng_state()
+        norm = float(torch.linalg.matrix_norm(dense(B, A, 0.7, "cyclic"), 2))
+        _, bound = invertible._diagonal_and_rest(B, A, 0.7, samples=10)
+        assert norm <= bound <= 1.25 * norm
+        assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_what_cannot_be_asked_is_refused():
