@@ -28,9 +28,26 @@ def progress(results: Results, name: str) -> str:
     return f"**{there} of {len(needed)} runs are there. What follows is what they say so far.**"
 
 
-def render(template: str, blocks: dict[str, str]) -> str:
-    """The template with {{name}} replaced. KeyError for a name without a block."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda m: blocks[m[1]].strip(), template)
+#: What every page with a comparison says of its numbers.
+NUMBERS = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told, which takes three seeds or more, "
+           "all of one\nsign, and an interval without 0; for accuracies the one over redrawn test items and seeds as well.")
+
+
+def render(template: str, blocks: dict[str, str], docs: Path) -> str:
+    """The template with {{name}} replaced, without pictures that nothing was drawn for. KeyError for a stray name."""
+    page = re.sub(r"\{\{(\w+)\}\}", lambda m: blocks[m[1]].strip(), template)
+    return re.sub(r"!\[[^]]*\]\(([^)]*)\)\n", lambda m: m[0] if (docs / m[1]).exists() else "", page)
+
+
+def clear(docs: Path) -> None:
+    """Takes away pictures of earlier results."""
+    for picture in docs.glob("*.svg"):
+        picture.unlink()
+
+
+def write(docs: Path, name: str, blocks: dict[str, str]) -> None:
+    template = (HERE / "templates" / f"{name}.md").read_text()
+    (docs / f"{name}.md").write_text(render(template, blocks, docs))
 
 
 def main() -> None:
@@ -39,15 +56,15 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=HERE.parent / "docs" / "experiments")
     options = parser.parse_args()
     options.docs.mkdir(parents=True, exist_ok=True)
+    clear(options.docs)
     results = Results(options.results)
     claims: list[list[str]] = []
     for name, chapter in chapters.CHAPTERS.items():
         blocks, said = chapter(results, options.docs)
-        blocks["progress"] = progress(results, name) if name in grid.EXPERIMENTS else ""
+        blocks |= {"progress": progress(results, name) if name in grid.EXPERIMENTS else "", "numbers": NUMBERS}
         claims += said
-        (options.docs / f"{name}.md").write_text(render((HERE / "templates" / f"{name}.md").read_text(), blocks))
-    summary = chapters.summary(results, claims)
-    (options.docs / "README.md").write_text(render((HERE / "templates" / "README.md").read_text(), summary))
+        write(options.docs, name, blocks)
+    write(options.docs, "README", chapters.summary(results, claims))
 
 
 if __name__ == "__main__":

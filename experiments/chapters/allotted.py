@@ -10,7 +10,7 @@ from measures import area, ratios, score
 from pages import plot, table
 from settings import LABELS
 
-from .common import BOLD, at, better, gain, outcome, percent, tell, tuned, values
+from .common import at, better, gain, outcome, percent, tell, tuned, values
 
 METHODS = ("plus", "pi", "none")
 
@@ -34,7 +34,7 @@ def chapter(results: Results, docs):
                  gain(moved, uniform), percent(ratios(moved, uniform, area))]
                 for label, (uniform, moved) in pairs.items()]
         blocks[task] = table(["", "seeds", "uniform, accuracy", "allotted", "minus uniform", "area over uniform's"],
-                             rows) + "\n" + BOLD
+                             rows)
     drawn = {}
     for method in METHODS:
         ranks = [run["ranks"] for run in tuned(results, method, "movies", allotted=True) if "ranks" in run]

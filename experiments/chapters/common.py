@@ -12,9 +12,6 @@ from pages import table
 from settings import Settings
 
 Runs = Sequence[dict]
-#: Below every table of comparisons.
-BOLD = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told (three seeds or more, all of one "
-        "sign, an interval without 0; for accuracies the interval over redrawn test items and seeds as well).\n")
 
 
 def found(results: Results, wanted: Sequence[Settings]) -> list[dict]:
@@ -86,7 +83,7 @@ def comparison(groups: dict[str, Runs], against: str, score_name: str = "accurac
                      "" if same else percent(ratios(runs, base, area)), steps_text(runs, base)])
     head = ["", "rate", "seeds", f"test {score_name}", f"minus {against}'s", "area under the loss curve",
             f"over {against}'s", f"steps to {against}'s best loss"]
-    return table(head, rows) + "\n" + BOLD
+    return table(head, rows)
 
 
 def curves(groups: dict[str, Runs], key: str = "loss") -> dict[str, list[tuple]]:

@@ -10,7 +10,7 @@ from measures import area, ratios, score
 from pages import plot, table
 from settings import LABELS, Settings
 
-from .common import BOLD, better, found, gain, outcome, percent, tell, tuned, values
+from .common import better, found, gain, outcome, percent, tell, tuned, values
 
 SHARES = (1.0, 0.99, 0.9, 0.75, 0.5, 0.25)
 
@@ -53,5 +53,5 @@ def chapter(results: Results, docs):
     weights, shapes = surveyed(results)
     head = ["kept", "head alone", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA", "LoRMA_pi minus LoRA",
             "area of LoRMA+ over LoRA's", "of LoRMA_pi"]
-    return {"table": table(head, rows) + "\n" + BOLD, "weights": weights, "shapes": shapes,
+    return {"table": table(head, rows), "weights": weights, "shapes": shapes,
             "says": "\n".join(says)}, claims

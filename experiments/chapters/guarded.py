@@ -8,7 +8,7 @@ from measures import last, score
 from pages import plot, table
 from settings import LABELS
 
-from .common import BOLD, Runs, at, better, curves, gain, no_worse, tell, tuned, values
+from .common import Runs, at, better, curves, gain, no_worse, tell, tuned, values
 
 LARGEST = RATES[-1]
 
@@ -49,4 +49,4 @@ def chapter(results: Results, docs):
          "worst layer's bound, mean over seeds", drawn, log_x=False, log_y=True)
     head = ["", "rate", "guard", "seeds", "test accuracy", "minus none's", "worst condition of P at the end",
             "worst bound at the end", "bf16 weight merged and unmerged, worst relative change"]
-    return {"table": table(head, rows) + "\n" + BOLD, "says": "\n".join(says)}, claims
+    return {"table": table(head, rows), "says": "\n".join(says)}, claims

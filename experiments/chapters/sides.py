@@ -8,7 +8,7 @@ from measures import area, ratios, score
 from pages import table
 from settings import LABELS
 
-from .common import BOLD, better, gain, outcome, percent, tell, tuned, values
+from .common import better, gain, outcome, percent, tell, tuned, values
 from .rank import WIDE
 
 TARGETS = {"query": ("query",), "query, value": ("query", "value"),
@@ -31,5 +31,5 @@ def chapter(results: Results, docs):
         rows.append([label, count] + [values(runs, score).text() for runs in groups]
                     + [gain(runs, groups[0]) for runs in groups[1:]])
     head = ["weights adapted", "parameters", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA", "LoRMA_pi minus LoRA"]
-    return {"sides": table(["", "Pre, accuracy", "Post", "Post minus Pre", "area over Pre's"], sides) + "\n" + BOLD,
-            "targets": table(head, rows) + "\n" + BOLD, "says": "\n".join(says)}, claims
+    return {"sides": table(["", "Pre, accuracy", "Post", "Post minus Pre", "area over Pre's"], sides),
+            "targets": table(head, rows), "says": "\n".join(says)}, claims

@@ -12,7 +12,7 @@ from measures import differences, score, spearman
 from pages import table
 from settings import LABELS
 
-from .common import BOLD, gain, signed, tuned, values
+from .common import gain, signed, tuned, values
 
 FEATURES = {"examples": "examples to learn from", "gradient_norm": "norm of the weights' gradient",
             "gradient_effective_rank": "effective rank of the gradient",
@@ -75,5 +75,5 @@ def chapter(results: Results, docs):
     head = ["task", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA", "LoRMA_pi minus LoRA", "LoRMA_pi minus LoRMA+"]
     rules_head = ["known before", "rank correlation with LoRMA_pi minus LoRMA+",
                   "errors of a threshold, leaving one out", "errors of always naming the commoner"]
-    return {"table": table(head, rows) + "\n" + BOLD, "rules": table(rules_head, rules), "says": "\n".join(says)}, [
+    return {"table": table(head, rows), "rules": table(rules_head, rules), "says": "\n".join(says)}, [
         ["question 2: which of the two wins can be known before", "open", f"{len(cases)} cases", said, "which"]]

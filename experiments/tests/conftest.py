@@ -50,6 +50,6 @@ def small(model_folder, monkeypatch):
     torch.set_num_threads(1)
 
     def make(**fields):
-        return settings.Settings(**{"task": "toy", "model": model_folder, "steps": 20, "batch": 8, "rank": 2, "alpha": 2.0,
-                                    "rate": 1e-2, **fields})
+        return settings.Settings(**{"task": "toy", "model": model_folder, "steps": 20, "batch": 8, "rank": 2,
+                                    "alpha": 2.0, "rate": 1e-2, **fields})
     return make

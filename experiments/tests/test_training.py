@@ -84,9 +84,11 @@ def test_cut_weights_have_the_share_of_the_rank(small):
     assert training.run(settings)["name"] != training.run(small())["name"]
 
 
-@pytest.mark.parametrize(("method", "guard"), [("plus", "projection:0.1"), ("plus", "barrier:0.01"), ("pi", "projection:0.1")])
+@pytest.mark.parametrize(("method", "guard"), [("plus", "projection:0.1"), ("plus", "barrier:0.01"),
+                                               ("pi", "projection:0.1")])
 def test_guards_bound_the_condition(small, method, guard):
-    free, held = training.run(small(method=method, rate=5e-2)), training.run(small(method=method, rate=5e-2, guard=guard))
+    settings = small(method=method, rate=5e-2)
+    free, held = training.run(settings), training.run(replace(settings, guard=guard))
     assert held["unmerge_bf16"] < 0.05
     if guard == "projection:0.1" and method == "plus":
         assert held["curve"][-1]["condition"] <= 1.1 / 0.9 * (1 + 1e-5) < free["curve"][-1]["condition"]
@@ -100,7 +102,8 @@ def test_ranks_move_under_one_budget(small):
 
 
 def test_ratings_and_pairs_of_targets(small):
-    result = training.run(small(task="toy-rating", method="pi", side="post", targets=("intermediate.dense", "output.dense")))
+    wide = ("intermediate.dense", "output.dense")
+    result = training.run(small(task="toy-rating", method="pi", side="post", targets=wide))
     assert -1.0 <= result["test"]["pearson"] <= 1.0 and "right" not in result
 
 
