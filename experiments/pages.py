@@ -29,8 +29,9 @@ def progress(results: Results, name: str) -> str:
 
 
 #: What every page with a comparison says of its numbers.
-NUMBERS = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told, which takes three seeds or more, "
-           "all of one\nsign, and an interval without 0; for accuracies the one over redrawn test items and seeds as well.")
+NUMBERS = ("Intervals are 95 %, of the mean over seeds. **Bold**: the sign can be told, which takes three seeds or\n"
+           "more, all of one sign, and an interval without 0; for accuracies also the interval over test items and\n"
+           "seeds that are drawn again.")
 
 
 def render(template: str, blocks: dict[str, str], docs: Path) -> str:

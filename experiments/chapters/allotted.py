@@ -10,7 +10,7 @@ from measures import area, ratios, score
 from pages import plot, table
 from settings import LABELS
 
-from .common import at, better, gain, outcome, percent, tell, tuned, values
+from .common import at, better, gain, outcome, percent, sentences, tuned, values
 
 METHODS = ("plus", "pi", "none")
 
@@ -25,8 +25,8 @@ def chapter(results: Results, docs):
     for task in ("movies", "gloss"):
         pairs = {LABELS[m]: (tuned(results, m, task), tuned(results, m, task, allotted=True)) for m in METHODS}
         for label, (uniform, moved) in pairs.items():
-            says.append(tell(f"{task}: the accuracy of {label} with allotted ranks against uniform ones "
-                             f"({gain(moved, uniform)})", better(moved, uniform)))
+            says.append((f"{task}: the accuracy of {label} with allotted ranks against uniform ones "
+                         f"({gain(moved, uniform)})", better(moved, uniform)))
             claims.append([f"question 1: allotted ranks serve {label} better than uniform ones ({task})", "open",
                            gain(moved, uniform), outcome(better(moved, uniform), 1), "allotted"])
         pairs["LoRA, AdaLoRA"] = tuned(results, "lora", task), adalora(results, task)
@@ -42,5 +42,5 @@ def chapter(results: Results, docs):
             drawn[LABELS[method]] = [(i, mean(of)) for i, of in enumerate(zip(*ranks))]
     plot(docs / "allotted.svg", "Ranks at the end, movies, mean over seeds",
          "adapted weight, query and value by layer", "rank", drawn, log_x=False)
-    blocks["says"] = "\n".join(says)
+    blocks["says"] = sentences(says)
     return blocks, claims

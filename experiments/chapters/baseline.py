@@ -10,7 +10,8 @@ from measures import area, ratios, verdict
 from pages import plot, table
 from settings import LABELS, Settings
 
-from .common import at, better, comparison, curves, found, gain, no_worse, outcome, percent, tell, tuned, values
+from .common import (at, better, comparison, curves, found, gain, no_worse, outcome, percent, sentences, tuned,
+                     values)
 
 METHODS = ("head", "lora", "plus", "pi", "none", "full")
 HEADS = (11, 12, 13, 14)  #: other starts of the head
@@ -72,15 +73,15 @@ def chapter(results: Results, docs):
         for what, groups in (("at one rate, the paper's", paper), ("each at its own rate", own),
                              ("over the same frozen head, each at its own rate", frozen)):
             less = ratios(groups[label], groups["LoRA"], area)
-            says.append(tell(f"The area under {label}'s loss curve against LoRA's, {what} ({percent(less, 1)})",
-                             verdict(less)))
+            says.append((f"The area under {label}'s loss curve against LoRA's, {what} ({percent(less, 1)})",
+                         verdict(less)))
             claims.append([f"{label} converges faster than LoRA, {what} (area)", AREAS[method], percent(less),
                            outcome(verdict(less), -1), "baseline"])
         runs, base = own[label], own["LoRA"]
-        says.append(tell(f"The test accuracy of {label} against LoRA's, each at its own rate ({gain(runs, base)})",
-                         better(runs, base)))
+        says.append((f"The test accuracy of {label} against LoRA's, each at its own rate ({gain(runs, base)})",
+                     better(runs, base)))
         claims.append([f"{label} is as accurate as LoRA, each at its own rate", AVERAGES[method], gain(runs, base),
                        no_worse(runs, base, "no difference for the worse can be told here"), "baseline"])
     return {"own": comparison(own, "LoRA"), "paper": comparison(paper, "LoRA"), "sweeps": sweeps(results),
             "frozen": comparison(frozen, "LoRA"), "frozen_paper": comparison(frozen_paper, "LoRA"),
-            "heads": heads(results), "says": "\n".join(says)}, claims
+            "heads": heads(results), "says": sentences(says)}, claims

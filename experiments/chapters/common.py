@@ -7,7 +7,8 @@ import math
 from typing import Callable, Optional, Sequence
 
 from grid import MORE_SEEDS, SEEDS, Results, tuned_rate
-from measures import Interval, area, best_loss, differences, interval, item_interval, ratios, score, steps_to, verdict
+from measures import (Interval, area, best_loss, differences, interval, item_interval, last, ratios, score, steps_to,
+                      verdict)
 from pages import table
 from settings import Settings
 
@@ -75,14 +76,15 @@ def comparison(groups: dict[str, Runs], against: str, score_name: str = "accurac
     rows = []
     for label, runs in groups.items():
         if not runs:
-            rows.append([label] + ["-"] * 7)
+            rows.append([label] + ["-"] * 8)
             continue
         same = label == against
         rows.append([label, f"{runs[0]['settings']['rate']:g}", str(len(runs)), values(runs, score).text(),
                      "" if same else gain(runs, base), values(runs, area).text(),
-                     "" if same else percent(ratios(runs, base, area)), steps_text(runs, base)])
+                     "" if same else percent(ratios(runs, base, area)), steps_text(runs, base),
+                     values(runs, last("distance")).text(2)])
     head = ["", "rate", "seeds", f"test {score_name}", f"minus {against}'s", "area under the loss curve",
-            f"over {against}'s", f"steps to {against}'s best loss"]
+            f"over {against}'s", f"steps to {against}'s best loss, a seed each", "distance from W0, relative"]
     return table(head, rows)
 
 
@@ -100,11 +102,13 @@ def curves(groups: dict[str, Runs], key: str = "loss") -> dict[str, list[tuple]]
     return drawn
 
 
-def tell(what: str, sign: int, more: str = "is greater", less: str = "is smaller") -> str:
-    """A sentence that claims only what can be told."""
-    if not sign:
-        return f"- {what}: cannot be told from these runs."
-    return f"- {what} {more if sign > 0 else less}."
+def sentences(told: Sequence[tuple[str, int]]) -> str:
+    """What (a comparison, its sign) say: a line for each that can be told, one for all that cannot."""
+    lines = [f"- {what}: {'greater' if sign > 0 else 'smaller'}." for what, sign in told if sign]
+    untold = [what[0].lower() + what[1:] for what, sign in told if not sign]
+    if untold:
+        lines.append(f"- Cannot be told from these runs: {'; '.join(untold)}.")
+    return "\n".join(lines)
 
 
 def outcome(sign: int, wanted: int) -> str:
@@ -116,4 +120,5 @@ def no_worse(runs: Runs, others: Runs, told: str) -> str:
     """A row's verdict where the claim is that nothing is lost."""
     if len(differences(runs, others, score)) < 3:
         return "cannot be told here"
-    return "does not hold here" if better(runs, others) < 0 else told
+    sign = better(runs, others)
+    return "does not hold here" if sign < 0 else "holds here: it is better" if sign > 0 else told

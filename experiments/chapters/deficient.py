@@ -10,7 +10,7 @@ from measures import area, ratios, score
 from pages import plot, table
 from settings import LABELS, Settings
 
-from .common import better, found, gain, outcome, percent, tell, tuned, values
+from .common import better, found, gain, outcome, percent, sentences, tuned, values
 
 SHARES = (1.0, 0.99, 0.9, 0.75, 0.5, 0.25)
 
@@ -44,7 +44,7 @@ def chapter(results: Results, docs):
                 drawn.setdefault(LABELS[m], []).append((100 * share, i.mean, i.low, i.high))
         for m in ADAPTERS[1:] if share <= 0.5 else ():
             what = f"At {100 * share:g} % of the rank, the accuracy of {LABELS[m]} against LoRA's"
-            says.append(tell(f"{what} ({gain(groups[m], lora)})", better(groups[m], lora)))
+            says.append((f"{what} ({gain(groups[m], lora)})", better(groups[m], lora)))
             claims.append([f"{LABELS[m]} needs weights near full rank: it loses to LoRA at {100 * share:g} % of it",
                            "an assumption", gain(groups[m], lora), outcome(better(groups[m], lora), -1), "deficient"])
     lowest = min((p[2] for points in drawn.values() for p in points), default=0.0)
@@ -54,4 +54,4 @@ def chapter(results: Results, docs):
     head = ["kept", "head alone", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA", "LoRMA_pi minus LoRA",
             "area of LoRMA+ over LoRA's", "of LoRMA_pi"]
     return {"table": table(head, rows), "weights": weights, "shapes": shapes,
-            "says": "\n".join(says)}, claims
+            "says": sentences(says)}, claims

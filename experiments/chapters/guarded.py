@@ -8,7 +8,7 @@ from measures import last, score
 from pages import plot, table
 from settings import LABELS
 
-from .common import Runs, at, better, curves, gain, no_worse, tell, tuned, values
+from .common import Runs, at, better, curves, gain, no_worse, sentences, tuned, values
 
 LARGEST = RATES[-1]
 
@@ -37,8 +37,8 @@ def chapter(results: Results, docs):
                              worst(runs, lambda run: run.get("unmerge_bf16"))])
                 if guard:
                     where = "at its own rate" if own else f"at the rate {LARGEST:g}"
-                    says.append(tell(f"The accuracy of {label} under {guard} against none, {where} "
-                                     f"({gain(runs, groups[''])})", better(runs, groups[""])))
+                    says.append((f"The accuracy of {label} under {guard} against none, {where} "
+                                 f"({gain(runs, groups[''])})", better(runs, groups[""])))
                 if not own:
                     name = f"{label}, {guard or 'none'}"
                     drawn |= {name: [p[:2] for p in curves({name: runs}, "condition_bound")[name]]}
@@ -49,4 +49,4 @@ def chapter(results: Results, docs):
          "worst layer's bound, mean over seeds", drawn, log_x=False, log_y=True)
     head = ["", "rate", "guard", "seeds", "test accuracy", "minus none's", "worst condition of P at the end",
             "worst bound at the end", "bf16 weight merged and unmerged, worst relative change"]
-    return {"table": table(head, rows), "says": "\n".join(says)}, claims
+    return {"table": table(head, rows), "says": sentences(says)}, claims

@@ -11,7 +11,7 @@ from pages import plot, table
 from settings import LABELS
 
 from .baseline import LOSS
-from .common import at, better, curves, gain, outcome, signed, tell, tuned, values
+from .common import at, better, curves, gain, outcome, signed, sentences, tuned, values
 
 TASKS = ("movies", "pairs", "gloss")
 HEAD_RATE = 1.2e-2
@@ -38,8 +38,8 @@ def chapter(results: Results, docs):
     for task in TASKS:
         rows += rows_of(results, task)
         none, plus = tuned(results, "none", task), tuned(results, "plus", task)
-        says.append(tell(f"On {task} the test accuracy of None against LoRMA+'s, each at its own rate "
-                         f"({gain(none, plus)})", better(none, plus)))
+        says.append((f"On {task} the test accuracy of None against LoRMA+'s, each at its own rate "
+                     f"({gain(none, plus)})", better(none, plus)))
         above = [score(run) - run["test"]["majority"] for run in none]
         sign = verdict(above)
         said = "does not hold here" if sign > 0 else "holds here" if sign < 0 else "cannot be told here"
@@ -54,4 +54,4 @@ def chapter(results: Results, docs):
          curves({LABELS[m]: tuned(results, m, "gloss") for m in ("none", "plus")}), log_x=False)
     head = ["task", "", "rate", "seeds", "test accuracy", "F1", "majority class", "commonest answer",
             "area under the loss curve", "effective rank of the change", "distance from W0, relative"]
-    return {"table": table(head, rows), "says": "\n".join(says)}, claims
+    return {"table": table(head, rows), "says": sentences(says)}, claims

@@ -8,7 +8,7 @@ from measures import area, last, score
 from pages import plot, table
 from settings import LABELS
 
-from .common import better, comparison, gain, outcome, tell, tuned, values
+from .common import better, comparison, gain, outcome, sentences, tuned, values
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 WIDE = ("intermediate.dense", "output.dense")
@@ -35,8 +35,8 @@ def chapter(results: Results, docs):
         for method in ADAPTERS:
             groups = by_rank(results, task, method)
             drawn[LABELS[method]] = [(r, i.mean, i.low, i.high) for r in RANKS if (i := values(groups[r], score)).count]
-            says.append(tell(f"{task}: the accuracy of {LABELS[method]} at r = 64 against r = 1 "
-                             f"({gain(groups[64], groups[1])})", better(groups[64], groups[1])))
+            says.append((f"{task}: the accuracy of {LABELS[method]} at r = 64 against r = 1 "
+                         f"({gain(groups[64], groups[1])})", better(groups[64], groups[1])))
         lowest = min((p[2] for points in drawn.values() for p in points), default=0.0)
         plot(docs / f"rank-{task}.svg", f"{task}: test accuracy over rank", "rank r of the factors", "test accuracy",
              drawn, from_y=lowest - 0.01)
@@ -49,5 +49,5 @@ def chapter(results: Results, docs):
             "does not hold here"
         claims.append([f"rank of the change by {LABELS[method]}, r = 8", there, f"{got.text(0)} of 384", said, "rank"])
     blocks["wide"] = comparison({LABELS[m]: tuned(results, m, targets=WIDE) for m in ADAPTERS}, "LoRA")
-    blocks["says"] = "\n".join(says)
+    blocks["says"] = sentences(says)
     return blocks, claims

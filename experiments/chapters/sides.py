@@ -8,7 +8,7 @@ from measures import area, ratios, score
 from pages import table
 from settings import LABELS
 
-from .common import better, gain, outcome, percent, tell, tuned, values
+from .common import better, gain, outcome, percent, sentences, tuned, values
 from .rank import WIDE
 
 TARGETS = {"query": ("query",), "query, value": ("query", "value"),
@@ -21,7 +21,7 @@ def chapter(results: Results, docs):
         label, pre, post = LABELS[method], tuned(results, method), tuned(results, method, side="post")
         sides.append([label, values(pre, score).text(), values(post, score).text(), gain(post, pre),
                       percent(ratios(post, pre, area))])
-        says.append(tell(f"The accuracy of {label} Post against Pre ({gain(post, pre)})", better(post, pre)))
+        says.append((f"The accuracy of {label} Post against Pre ({gain(post, pre)})", better(post, pre)))
         claims.append([f"{label}: Pre is better than Post", "Table 7", gain(post, pre), outcome(better(post, pre), -1),
                        "sides"])
     rows = []
@@ -32,4 +32,4 @@ def chapter(results: Results, docs):
                     + [gain(runs, groups[0]) for runs in groups[1:]])
     head = ["weights adapted", "parameters", *(LABELS[m] for m in ADAPTERS), "LoRMA+ minus LoRA", "LoRMA_pi minus LoRA"]
     return {"sides": table(["", "Pre, accuracy", "Post", "Post minus Pre", "area over Pre's"], sides),
-            "targets": table(head, rows), "says": "\n".join(says)}, claims
+            "targets": table(head, rows), "says": sentences(says)}, claims
