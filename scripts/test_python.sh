@@ -12,6 +12,7 @@ without=$(mktemp -d)
 trap 'rm -rf "$without"' EXIT
 cp -r ../lorma "$without/lorma"
 rm -f "$without"/lorma/_ops*
-PYTHONPATH=$without "$python" -W ignore::RuntimeWarning -m pytest -q test_ops.py test_fallback.py "$@"
+PYTHONPATH=$without "$python" -W ignore::RuntimeWarning -m pytest -q test_ops.py test_fallback.py \
+  test_invertible.py "$@"
 cd ../../experiments/tests
 "$(../environment.sh packages)" -m pytest -q "$@"
