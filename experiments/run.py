@@ -76,8 +76,8 @@ def watcher(head: str, left):
     """A line that is written over, on a terminal; nothing in a log."""
     def watch(step: int, steps: int, loss: float) -> None:
         if sys.stderr.isatty():
-            print(f"\r{head}  step {step} of {steps}, loss {loss:.3f}, about {clock(left())} left   ", end="",
-                  file=sys.stderr, flush=True)
+            print(f"\r{head}  step {step} of {steps}, loss {loss:.3f}, about {clock(left())} of CPU time left   ",
+                  end="", file=sys.stderr, flush=True)
     return watch
 
 
@@ -107,7 +107,7 @@ def carry_out(folder: Path, names) -> int:
         done += 1
         dev = {k: v for k, v in result["dev"].items() if k in ("loss", "accuracy", "pearson")}
         print(f"{head}: {json.dumps(dev)}, {result['seconds']['cpu']:.0f} CPU s, "
-              f"about {clock(pace.left(waiting[1:]))} left", flush=True)
+              f"about {clock(pace.left(waiting[1:]))} of CPU time left", flush=True)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -87,8 +87,9 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=
         if len(c) <= 20 or not lines:
             svg += [f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{color}"/>' for x, y in c]
         y_key = top + 10 + 20 * i
-        svg.append(f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
-                   f'stroke="{color}" stroke-width="3" {dash}/>'
+        svg.append((f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
+                    f'stroke="{color}" stroke-width="3" {dash}/>' if lines else
+                    f'<circle cx="{width - right + 22}" cy="{y_key}" r="4" fill="{color}"/>') +
                    f'<text x="{width - right + 38}" y="{y_key + 4}">{name}</text>')
     svg.append(f'<text x="{(left + width - right) / 2}" y="{height - 12}" text-anchor="middle">{x_label}</text>')
     svg.append(f'<text transform="translate(16 {(top + height - bottom) / 2}) rotate(-90)" '

@@ -9,7 +9,7 @@ from statistics import mean
 from grid import Results
 from measures import area, last, spearman
 from pages import plot, table
-from settings import LABELS
+from settings import LABELS, Settings
 
 from .common import signed
 
@@ -45,6 +45,25 @@ def case_of(run: dict) -> tuple:
     return run["settings"]["task"], run["settings"]["samples"]
 
 
+#: Edges of the distances that are put together, relative to W0.
+DISTANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, math.inf)
+
+
+def by_distance(runs: list[dict]) -> str:
+    """Area of movies' runs at r 8 on query and value, put together by how far the weights moved."""
+    same = [run for run in runs if case_of(run) == ("movies", 0) and run["settings"]["rank"] == 8
+            and tuple(run["settings"]["targets"]) == Settings.targets]
+    rows = []
+    for low, high in zip(DISTANCES, DISTANCES[1:]):
+        row = [f"{low:g} to {high:g}" if high < math.inf else f"{low:g} and more"]
+        for method in METHODS:
+            areas = [area(run) for run in same if run["settings"]["method"] == method
+                     and low <= (last("distance")(run) or 0.0) < high]
+            row.append(f"{mean(areas):.3f} ({len(areas)})" if areas else "-")
+        rows.append(row)
+    return table(["distance from W0 at the end", *(LABELS[m] for m in METHODS)], rows)
+
+
 def chapter(results: Results, docs):
     runs = [run for run in results.all() if plain(run)]
     areas: dict[tuple, list[float]] = {}
@@ -76,4 +95,5 @@ def chapter(results: Results, docs):
          "distance from W0 at the end, relative", "area below the task's mean, %", drawn, lines=False)
     head = ["rank correlation with speed", f"all methods, {len(runs)} runs",
             *(f"{label}, {len(members)}" for label, members in groups.items())]
-    return {"table": table(head, rows), "says": "\n".join(says), "count": str(len(runs))}, []
+    return {"table": table(head, rows), "distances": by_distance(runs), "says": "\n".join(says),
+            "count": str(len(runs))}, []
