@@ -80,11 +80,11 @@ def _tuned(results: Results, methods, task: str = "movies", swept: Optional[str]
 
 def baseline(results: Results) -> Iterator[Settings]:
     """1. Six methods, each with its own rate; adapters over a head that is trained before and stays; other heads."""
-    methods = ("head", "lora", "plus", "pi", "none", "full")
-    for seed in SEEDS:
-        for i in (2, 3, 1, 4, 0):  # the likely rates first
-            for method in methods:
-                yield Settings(method=method, rate=rates(method)[i], seed=seed)
+    for methods in (ADAPTERS, ("head", "none", "full")):
+        for i in (1, 2, 3, 4, 0):  # the paper's rate first
+            for seed in SEEDS:
+                for method in methods:
+                    yield Settings(method=method, rate=rates(method)[i], seed=seed)
     for seed in SEEDS:
         for rate in SWEPT_ELSEWHERE:
             for method in ADAPTERS:
