@@ -13,9 +13,10 @@ from settings import Settings
 
 SEEDS = (1, 2, 3)
 MORE_SEEDS = (4, 5, 6)  #: of the adapters of the first experiment, once rates are chosen
-RATES = (1.3e-4, 4e-4, 1.2e-3, 4e-3, 1.2e-2)  #: 4e-4 is the paper's one rate
+RATES = (4e-4, 1.2e-3, 4e-3, 1.2e-2, 4e-2)  #: 4e-4 is the paper's one rate
 FULL_RATES = (1.5e-5, 5e-5, 1.5e-4, 4e-4, 1.2e-3)
 PAPER_RATE = 4e-4
+LARGE_RATE = 1.2e-2  #: where multipliers go far
 ADAPTERS = ("lora", "plus", "pi")
 
 
@@ -46,26 +47,33 @@ def rates(method: str) -> tuple[float, ...]:
     return FULL_RATES if method == "full" else RATES
 
 
-def sweep(task: str, method: str) -> list[Settings]:
+def swept_rates(results: Results, task: str, method: str) -> tuple[float, ...]:
+    """All five on movies; elsewhere the three about the one that movies chose, and none before. AdaLoRA's are LoRA's."""
+    if task == "movies" and method != "adalora":
+        return rates(method)
+    chosen = tuned_rate(results, "movies", "lora" if method == "adalora" else method)
+    if chosen is None:
+        return ()
+    low = min(max(rates(method).index(chosen) - 1, 0), len(rates(method)) - 3)
+    return rates(method)[low:low + 3]
+
+
+def sweep(results: Results, task: str, method: str) -> list[Settings]:
     """The runs among which the learning rate of a method on a task is chosen."""
-    found = rates(method) if task == "movies" and method != "adalora" else SWEPT_ELSEWHERE
-    return [Settings(task=task, method=method, rate=rate, seed=seed) for rate in found for seed in SEEDS]
-
-
-#: On tasks other than the first, whose sweep shows that the two outer rates are never chosen.
-SWEPT_ELSEWHERE = (4e-4, 1.2e-3, 4e-3)
+    return [Settings(task=task, method=method, rate=rate, seed=seed)
+            for rate in swept_rates(results, task, method) for seed in SEEDS]
 
 
 def tuned_rate(results: Results, task: str, method: str) -> Optional[float]:
     """The rate of a sweep with the least mean dev loss; None until every run of the sweep is there."""
     losses: dict[float, list[float]] = {}
-    for settings in sweep(task, method):
+    for settings in sweep(results, task, method):
         found = results.of(settings)
         if found is None:
             return None
         loss = found["dev"]["loss"]
         losses.setdefault(settings.rate, []).append(float("inf") if loss is None else loss)
-    return min(losses, key=lambda rate: mean(losses[rate]))
+    return min(losses, key=lambda rate: mean(losses[rate]), default=None)
 
 
 def _tuned(results: Results, methods, task: str = "movies", swept: Optional[str] = None, seeds=SEEDS,
@@ -78,17 +86,22 @@ def _tuned(results: Results, methods, task: str = "movies", swept: Optional[str]
                 yield Settings(task=task, method=method, rate=rate, seed=seed, **fields)
 
 
+def frozen_sweep(results: Results, method: str) -> list[Settings]:
+    """Over a head that stays: the three rates about the one chosen on movies, and the paper's."""
+    chosen = swept_rates(results, "movies, its head frozen", method)
+    return [Settings(method=method, rate=rate, seed=seed, head="frozen")
+            for rate in sorted({*chosen, PAPER_RATE} if chosen else ()) for seed in SEEDS]
+
+
 def baseline(results: Results) -> Iterator[Settings]:
     """1. Six methods, each with its own rate; adapters over a head that is trained before and stays; other heads."""
     for methods in (ADAPTERS, ("head", "none", "full")):
-        for i in (1, 2, 3, 4, 0):  # the paper's rate first
+        for i in range(5):
             for seed in SEEDS:
                 for method in methods:
                     yield Settings(method=method, rate=rates(method)[i], seed=seed)
-    for seed in SEEDS:
-        for rate in SWEPT_ELSEWHERE:
-            for method in ADAPTERS:
-                yield Settings(method=method, rate=rate, seed=seed, head="frozen")
+    for method in ADAPTERS:
+        yield from frozen_sweep(results, method)
     for seed in MORE_SEEDS:
         for method in ADAPTERS:
             yield Settings(method=method, rate=PAPER_RATE, seed=seed)
@@ -101,19 +114,16 @@ def baseline(results: Results) -> Iterator[Settings]:
 def inflation(results: Results) -> Iterator[Settings]:
     """2. None against LoRMA+ where the classes are many, and where they are a pair's."""
     for task in ("gloss", "pairs"):
+        for method in ("none", "plus"):
+            yield from sweep(results, task, method)
         for seed in SEEDS:
-            for rate in SWEPT_ELSEWHERE:
-                for method in ("plus", "none"):
-                    yield Settings(task=task, method=method, rate=rate, seed=seed)
             yield Settings(task=task, method="head", rate=1.2e-2, seed=seed)
 
 
 def rank(results: Results) -> Iterator[Settings]:
     """3. r from 1 to 64 on two tasks; and layers that are not square, at equal parameters."""
-    for rate in SWEPT_ELSEWHERE:
-        for seed in SEEDS:
-            for method in ("lora", "pi"):  # with those of experiment 2, the sweep on gloss
-                yield Settings(task="gloss", method=method, rate=rate, seed=seed)
+    for method in ADAPTERS:
+        yield from sweep(results, "gloss", method)
     for task in ("movies", "gloss"):
         for r in (1, 64, 4, 16, 2, 32):
             yield from _tuned(results, ADAPTERS, task, rank=r)
@@ -133,19 +143,17 @@ GUARDS = {"plus": ("projection:0.5", "projection:0.9", "barrier:0.001"), "pi": (
 
 
 def guarded(results: Results) -> Iterator[Settings]:
-    """9. Barrier and projection, at the method's own rate and at the largest."""
+    """9. Barrier and projection, at the method's own rate and at a large one."""
     for method, guards in GUARDS.items():
         for guard in guards:
             yield from _tuned(results, (method,), guard=guard)
             for seed in SEEDS:
-                yield Settings(method=method, rate=RATES[-1], guard=guard, seed=seed)
+                yield Settings(method=method, rate=LARGE_RATE, guard=guard, seed=seed)
 
 
 def allotted(results: Results) -> Iterator[Settings]:
-    """7. Ranks allotted under one budget, and AdaLoRA, whose rate is chosen among the same three."""
-    for rate in SWEPT_ELSEWHERE:
-        for seed in SEEDS:
-            yield Settings(method="adalora", rate=rate, seed=seed)
+    """7. Ranks allotted under one budget, and AdaLoRA, whose rate is chosen about LoRA's."""
+    yield from sweep(results, "movies", "adalora")
     for task in ("movies", "gloss"):
         yield from _tuned(results, ("plus", "pi", "none"), task, allotted=True)
     for seed in SEEDS:

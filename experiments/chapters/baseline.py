@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from grid import ADAPTERS, PAPER_RATE, SEEDS, SWEPT_ELSEWHERE, Results, rates, tuned_rate
+from grid import ADAPTERS, PAPER_RATE, SEEDS, Results, frozen_sweep, rates, tuned_rate
 from measures import area, ratios, verdict
 from pages import plot, table
 from settings import LABELS, Settings
@@ -41,8 +41,11 @@ def sweeps(results: Results) -> str:
 
 def frozen_head(results: Results, method: str) -> list[dict]:
     """The rate of least dev loss among the runs whose head was trained before and stays."""
-    groups = [runs for rate in SWEPT_ELSEWHERE if len(runs := at(results, method, rate, head="frozen")) == len(SEEDS)]
-    return min(groups, key=lambda runs: mean(run["dev"]["loss"] for run in runs), default=[])
+    groups: dict[float, list[dict]] = {}
+    for run in found(results, frozen_sweep(results, method)):
+        groups.setdefault(run["settings"]["rate"], []).append(run)
+    whole = [runs for runs in groups.values() if len(runs) == len(SEEDS)]
+    return min(whole, key=lambda runs: mean(run["dev"]["loss"] for run in runs), default=[])
 
 
 def heads(results: Results) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from grid import RATES, SWEPT_ELSEWHERE, Results
+from grid import Results, swept_rates
 from measures import area, interval, last, score, verdict
 from pages import plot, table
 from settings import LABELS
@@ -19,9 +19,8 @@ HEAD_RATE = 1.2e-2
 
 def rows_of(results: Results, task: str) -> list[list[str]]:
     rows = []
-    swept = RATES if task == "movies" else SWEPT_ELSEWHERE
-    for method, rates in (("head", (HEAD_RATE,)), ("none", swept), ("plus", swept)):
-        for rate in rates:
+    for method in ("head", "none", "plus"):
+        for rate in (HEAD_RATE,) if method == "head" else swept_rates(results, task, method):
             runs = at(results, method, rate, task=task)
             if runs:
                 majority, commonest = (mean(r["test"][key] for r in runs) for key in ("majority", "commonest_answer"))

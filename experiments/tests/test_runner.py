@@ -58,7 +58,7 @@ def test_settings_go_through_json_and_name_themselves():
 def test_a_rate_is_chosen_when_the_sweep_is_whole(tmp_path):
     results = grid.Results(tmp_path)
     before = len(grid.runs(results))
-    for settings in grid.sweep("movies", "lora"):
+    for settings in grid.sweep(results, "movies", "lora"):
         assert grid.tuned_rate(results, "movies", "lora") is None
         run.write(tmp_path, result_of(settings, loss=abs(settings.rate - 4e-3)))
     assert grid.tuned_rate(results, "movies", "lora") == 4e-3
