@@ -48,7 +48,7 @@ def rates(method: str) -> tuple[float, ...]:
 
 
 def swept_rates(results: Results, task: str, method: str) -> tuple[float, ...]:
-    """All five on movies; elsewhere the three about the one that movies chose, and none before. AdaLoRA's are LoRA's."""
+    """All five on movies; elsewhere the three about what movies chose, none before. AdaLoRA takes LoRA's."""
     if task == "movies" and method != "adalora":
         return rates(method)
     chosen = tuned_rate(results, "movies", "lora" if method == "adalora" else method)
