@@ -76,7 +76,7 @@ def chapter(results: Results, docs):
         for what, groups in (("at one rate, the paper's", paper), ("each at its own rate", own),
                              ("over the same frozen head, each at its own rate", frozen)):
             less = ratios(groups[label], groups["LoRA"], area)
-            says.append((f"The area under {label}'s loss curve against LoRA's, {what} ({percent(less, 1)})",
+            says.append((f"The area under {label}'s loss curve against LoRA's, {what} ({percent(less)})",
                          verdict(less)))
             claims.append([f"{label} converges faster than LoRA, {what} (area)", AREAS[method], percent(less),
                            outcome(verdict(less), -1), "baseline"])

@@ -34,11 +34,11 @@ def values(runs: Runs, of: Callable[[dict], Optional[float]]) -> Interval:
     return interval([of(run) for run in runs])
 
 
-def percent(changes: Sequence[float], digits: int = 0) -> str:
-    """As -23 % [-30, -16], bold where the sign can be told."""
+def percent(changes: Sequence[float]) -> str:
+    """As -23.0 [-30.1, -15.9] %, bold where the sign can be told."""
     if not changes:
         return "-"
-    text = signed(interval(changes), digits, 100) + " %"
+    text = signed(interval(changes), 1, 100) + " %"
     return f"**{text}**" if verdict(changes) else text
 
 

@@ -75,7 +75,7 @@ def chapter(results: Results, docs):
         return 1 - area(run) / mean(areas[case_of(run)])
 
     groups = {LABELS[m]: [run for run in runs if run["settings"]["method"] == m] for m in METHODS}
-    rows, says = [], []
+    rows, goes, untold = [], [], []
     for name, of in FEATURES.items():
         row = [name]
         for label, members in {"all methods": runs, **groups}.items():
@@ -86,8 +86,7 @@ def chapter(results: Results, docs):
             text = "-" if seen is None else f"**{signed(seen, 2)}**" if told else signed(seen, 2)
             row.append(text)
             if label == "all methods" and seen is not None:
-                says.append(f"- Over all methods, {name} goes with speed: {text}." if told else
-                            f"- Over all methods, whether {name} goes with speed cannot be told: {text}.")
+                (goes if told else untold).append(f"{name} ({text})")
         rows.append(row)
     drawn = {label: [(d, 100 * speed(run)) for run in members if (d := last("distance")(run))]
              for label, members in groups.items()}
@@ -95,5 +94,8 @@ def chapter(results: Results, docs):
          "distance from W0 at the end, relative", "area below the task's mean, %", drawn, lines=False)
     head = ["rank correlation with speed", f"all methods, {len(runs)} runs",
             *(f"{label}, {len(members)}" for label, members in groups.items())]
+    says = [f"- Over all methods these go with speed: {'; '.join(goes)}."] if goes else []
+    if untold:
+        says.append(f"- Of these that cannot be told: {'; '.join(untold)}.")
     return {"table": table(head, rows), "distances": by_distance(runs), "says": "\n".join(says),
             "count": str(len(runs))}, []
