@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A table of contents. On a fresh Debian or Ubuntu each command installs what it misses.
-.PHONY: demo test attack build-cost interop python finetune fuzz tool bench bench-cuda bench-merge bench-rank bench-torch compile-time studies setup help
+.PHONY: demo test attack build-cost interop python finetune experiments fuzz tool bench bench-cuda bench-merge bench-rank bench-torch compile-time studies setup help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ python: setup ## the package for PyTorch and PEFT: built, its tests passed
 
 finetune: tool ## a sentence encoder learns from movie reviews by LoRA, LoRMA+ and LoRMA_pi; merged by the tool
 	python/examples/finetune.sh
+
+experiments: setup ## the paper's experiments on real text, into docs/experiments; hours, goes on where it stopped
+	experiments/run.sh all
 
 fuzz: setup ## two minutes of libFuzzer on the safetensors reader
 	tests/fuzz/run.sh build/fuzz

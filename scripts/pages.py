@@ -32,16 +32,25 @@ def _steps(low, high, most):
     return [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False):
-    """Lines; curves is {name: [(x, y), ...]}. A logarithmic x axis is labelled at every x."""
-    curves = {n: [(x, y) for x, y in c if y is not None and (y > 0 or not log_y)] for n, c in curves.items()}
+def _decades(low, high):
+    """1, 2 and 5 of every power of ten from low to high."""
+    return [m * 10.0 ** e for e in range(-12, 12) for m in (1, 2, 5) if low <= m * 10.0 ** e <= high]
+
+
+def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False, from_y=None, lines=True):
+    """Lines; curves is {name: [(x, y), ...]}, or [(x, y, low, high), ...] with intervals. A logarithmic x axis is
+    labelled at every x. Without `lines`, a cloud of points."""
+    bars = {n: [p for p in c if len(p) == 4 and (p[2] > 0 or not log_y)] for n, c in curves.items()}
+    curves = {n: [p[:2] for p in c if p[1] is not None and (p[1] > 0 or not log_y)] for n, c in curves.items()}
     curves = {n: c for n, c in curves.items() if c}
     if not curves:
         return False
     width, height, left, top, right, bottom = 640, 380, 64, 40, 190, 52
     xs = sorted({x for c in curves.values() for x, _ in c})
-    ys = [y for c in curves.values() for _, y in c]
-    low, high = (min(ys) / 1.2, max(ys) * 1.2) if log_y else (0.0, max(ys) * 1.08)
+    ys = [y for c in curves.values() for _, y in c] + [y for b in bars.values() for p in b for y in p[2:]]
+    low, high = (min(ys) / 1.2, max(ys) * 1.2) if log_y else (min(0.0, 1.08 * min(ys)), max(ys) * 1.08)
+    if from_y is not None:
+        low = from_y
     fx = math.log if log_x else float
     fy = math.log if log_y else float
 
@@ -57,7 +66,7 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False):
            f'<rect width="{width}" height="{height}" fill="white"/>',
            f'<text x="{left}" y="22" font-size="14" font-weight="bold">{title}</text>']
     if log_y:
-        ticks = [m * 10.0 ** e for e in range(-12, 6) for m in (1, 2, 5) if low <= m * 10.0 ** e <= high]
+        ticks = _decades(low, high)
         if len(ticks) > 12:
             ticks = [t for t in ticks if f"{t:.0e}"[0] == "1"]
     else:
@@ -65,18 +74,22 @@ def plot(path, title, x_label, y_label, curves, log_x=True, log_y=False):
     for y in ticks:
         svg.append(f'<line x1="{left}" x2="{width - right}" y1="{py(y):.1f}" y2="{py(y):.1f}" stroke="#ddd"/>'
                    f'<text x="{left - 8}" y="{py(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    for x in xs if log_x else _steps(xs[0], xs[-1], 8):
+    for x in xs if log_x and lines else _decades(xs[0], xs[-1]) if log_x else _steps(xs[0], xs[-1], 8):
         svg.append(f'<text x="{px(x):.1f}" y="{height - bottom + 18}" text-anchor="middle">{x:g}</text>')
     for i, (name, c) in enumerate(curves.items()):
         color = COLORS[i % len(COLORS)]
         points = " ".join(f"{px(x):.1f},{py(y):.1f}" for x, y in sorted(c))
         dash = f'stroke-dasharray="{DASHES[i % len(DASHES)]}"'
-        svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" {dash}/>')
-        if len(c) <= 20:
+        if lines:
+            svg.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2" {dash}/>')
+        svg += [f'<line x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{py(max(a, low)):.1f}" y2="{py(b):.1f}" stroke="{color}" '
+                f'stroke-width="1.5" opacity="0.6"/>' for x, _, a, b in bars.get(name, ())]
+        if len(c) <= 20 or not lines:
             svg += [f'<circle cx="{px(x):.1f}" cy="{py(y):.1f}" r="3" fill="{color}"/>' for x, y in c]
         y_key = top + 10 + 20 * i
-        svg.append(f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
-                   f'stroke="{color}" stroke-width="3" {dash}/>'
+        svg.append((f'<line x1="{width - right + 12}" x2="{width - right + 32}" y1="{y_key}" y2="{y_key}" '
+                    f'stroke="{color}" stroke-width="3" {dash}/>' if lines else
+                    f'<circle cx="{width - right + 22}" cy="{y_key}" r="4" fill="{color}"/>') +
                    f'<text x="{width - right + 38}" y="{y_key + 4}">{name}</text>')
     svg.append(f'<text x="{(left + width - right) / 2}" y="{height - 12}" text-anchor="middle">{x_label}</text>')
     svg.append(f'<text transform="translate(16 {(top + height - bottom) / 2}) rotate(-90)" '

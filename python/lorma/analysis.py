@@ -6,7 +6,7 @@
     lorma.analysis.condition_number(B, A, scale=2.0)       # of P = I(s B A), from the factors
 
 A matrix is anything that NumPy reads without a copy: an array, a tensor of the CPU (by DLPack), an
-object with the buffer protocol; bfloat16 is copied to float32. A singular value counts where it is
+object with the buffer protocol; bfloat16 is copied to float32, a tensor of a device to the CPU. A singular value counts where it is
 above max(m, n) eps sigma_1, eps being that of the matrix's type (NumPy's and PyTorch's convention).
 """
 
@@ -22,7 +22,7 @@ def _array(matrix: Any) -> tuple[np.ndarray, float]:
     """The matrix where it lies, and the eps of its type. Raises ValueError where it is no matrix."""
     eps = None
     if hasattr(matrix, "detach"):
-        matrix = matrix.detach()
+        matrix = matrix.detach().cpu()
         if str(matrix.dtype) == "torch.bfloat16":
             matrix, eps = matrix.float(), 2.0 ** -7
     array = np.from_dlpack(matrix) if hasattr(matrix, "__dlpack__") else np.asarray(matrix)
@@ -115,14 +115,18 @@ def rank_report(what: Any) -> RankReport | dict[str, RankReport]:
     sigma = np.linalg.svd(array.astype(np.float64), compute_uv=False)
     if not sigma.size or sigma[0] == 0.0:
         return RankReport(array.shape, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    share = sigma[sigma > 0] / sigma.sum()
     return RankReport(array.shape, _count(sigma, array.shape, eps), max(array.shape) * eps * float(sigma[0]),
                       float(sigma[0]), float(sigma[-1]), float((sigma ** 2).sum() / sigma[0] ** 2),
-                      float(np.exp(-(share * np.log(share)).sum())))
+                      _effective_rank(sigma))
+
+
+def _effective_rank(sigma: np.ndarray) -> float:
+    share = sigma[sigma > 0] / sigma.sum()
+    return float(np.exp(-(share * np.log(share)).sum())) if share.size else 0.0
 
 
 def adapter_report(model: Any) -> dict[str, dict]:
-    """Rank and condition of P for every LoRMA adapter of a PEFT model, as {"layer/adapter": {...}}."""
+    """Ranks and condition of P for every LoRMA adapter of a PEFT model, as {"layer/adapter": {...}}."""
     report = {}
     for name, module in model.named_modules():
         for adapter, spec in getattr(module, "specs", {}).items():
@@ -130,7 +134,7 @@ def adapter_report(model: Any) -> dict[str, dict]:
             eps = _array(module.lorma_B[adapter])[1]
             report[f"{name}/{adapter}"] = {
                 "n": len(sigma), "rank": _count(sigma, sigma.shape, eps), "largest": float(sigma[0]),
-                "smallest": float(sigma[-1]),
+                "smallest": float(sigma[-1]), "effective_rank": _effective_rank(sigma),
                 "condition": float("inf") if sigma[-1] == 0.0 else float(sigma[0] / sigma[-1])}
     return report
 
