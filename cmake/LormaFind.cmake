@@ -80,6 +80,10 @@ macro(lorma_find_safetensors)
   set(LORMA_FOUND_safetensors ${nlohmann_json_FOUND})
 endmacro()
 
+macro(lorma_find_patterns)
+  lorma_find_files(patterns pcre2.h LIBRARIES pcre2-8)
+endmacro()
+
 # libtorch: Debian's, or with -DCMAKE_PREFIX_PATH=<site-packages>/torch the one inside a Python package.
 # at::parallel_for is code of headers, which needs OpenMP's flag to be parallel.
 macro(lorma_find_torch)

@@ -14,6 +14,7 @@ set(below_adapter ${below_primitives} primitives)
 set(below_analysis ${below_adapter} adapter)
 set(below_torch ${below_adapter} adapter)
 set(below_io core)
+set(below_patterns core io)
 set(below_convert ${below_analysis} analysis io)
 
 file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/*.hpp)
