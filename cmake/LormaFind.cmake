@@ -80,6 +80,15 @@ macro(lorma_find_safetensors)
   set(LORMA_FOUND_safetensors ${nlohmann_json_FOUND})
 endmacro()
 
+macro(lorma_find_model)
+  lorma_find_safetensors()
+  find_package(Threads QUIET)
+  set(LORMA_FOUND_model OFF)
+  if(LORMA_FOUND_safetensors AND Threads_FOUND)
+    set(LORMA_FOUND_model ON)
+  endif()
+endmacro()
+
 # libtorch: Debian's, or with -DCMAKE_PREFIX_PATH=<site-packages>/torch the one inside a Python package.
 # at::parallel_for is code of headers, which needs OpenMP's flag to be parallel.
 macro(lorma_find_torch)

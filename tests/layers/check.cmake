@@ -15,6 +15,7 @@ set(below_analysis ${below_adapter} adapter)
 set(below_torch ${below_adapter} adapter)
 set(below_io core)
 set(below_convert ${below_analysis} analysis io)
+set(below_model ${below_convert} convert)
 
 file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/*.hpp)
 set(errors 0)

@@ -23,6 +23,12 @@
 #ifdef WANTED_safetensors
 #include <nlohmann/json_fwd.hpp>
 #endif
+#ifdef WANTED_compiled_model
+#ifndef LORMA_COMPILED_MODEL
+#error "the component compiled_model still compiles everything"
+#endif
+#include <lorma/model/checkpoint.hpp>
+#endif
 
 int main() {
   int failed = 0;
@@ -37,6 +43,13 @@ int main() {
   const Eigen::MatrixXd W0 = Eigen::MatrixXd::Identity(6, 6);
   const lorma::Adapter<double> adapter(6, 1, 1.0);
   failed += adapter.forward(W0, W0) == W0 ? 0 : 1;
+#endif
+#ifdef WANTED_compiled_model
+  try {
+    lorma::model::Checkpoint("absent.safetensors");
+    ++failed;
+  } catch (const lorma::Error&) {
+  }
 #endif
   return failed;
 }
