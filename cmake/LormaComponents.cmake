@@ -71,6 +71,12 @@ lorma_look_for(patterns LORMA_WITH_PATTERNS "lorma/patterns, regular expressions
 if(LORMA_FOUND_patterns)
   lorma_component(patterns lorma::patterns_files)
 endif()
+lorma_find_model()
+if(TARGET lorma_safetensors AND TARGET lorma_patterns AND LORMA_FOUND_model)
+  lorma_component(model lorma_safetensors lorma_patterns Threads::Threads)
+else()
+  message(STATUS "lorma: without lorma/model, adapters and checkpoints (safetensors and patterns)")
+endif()
 
 lorma_look_for(torch LORMA_WITH_TORCH "lorma/torch, the bridge to libtorch")
 if(LORMA_FOUND_torch)

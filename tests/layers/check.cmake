@@ -16,6 +16,7 @@ set(below_torch ${below_adapter} adapter)
 set(below_io core)
 set(below_patterns core io)
 set(below_convert ${below_analysis} analysis io)
+set(below_model ${below_convert} convert patterns)
 
 file(GLOB_RECURSE headers RELATIVE ${INCLUDE_DIR} ${INCLUDE_DIR}/*.hpp)
 set(errors 0)

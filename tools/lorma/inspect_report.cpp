@@ -8,10 +8,13 @@
 #include <lorma/io/message.hpp>
 #include <nlohmann/json.hpp>
 
-#include "inspect.hpp"
+#include "reports.hpp"
 
 namespace lorma_tool {
 namespace {
+
+using lorma::model::Inspection;
+using lorma::model::MatrixLine;
 
 std::string format(const char* pattern, double value) {
   if (!std::isfinite(value)) return "inf";
@@ -76,7 +79,7 @@ std::string totals(const Inspection& inspection) {
 
 std::string html(const std::string& text) {
   std::string out;
-  for (const char c : lorma::detail::escaped(text, 400)) {
+  for (const char c : lorma::escaped(text, 400)) {
     switch (c) {
       case '&':
         out += "&amp;";
@@ -131,11 +134,11 @@ std::string spectrum_picture(const std::vector<double>& sigma, int decades) {
 
 }  // namespace
 
-void print_table(std::ostream& out, const Inspection& inspection) {
+void print(std::ostream& out, const Inspection& inspection) {
   std::vector<std::vector<std::string>> rows{heads};
   for (const MatrixLine& m : inspection.matrices) {
     rows.push_back(cells(m));
-    rows.back()[0] = lorma::detail::escaped(m.name, 100);
+    rows.back()[0] = lorma::escaped(m.name, 100);
   }
   std::vector<std::size_t> widths(heads.size(), 0);
   for (const auto& row : rows) {
@@ -151,7 +154,7 @@ void print_table(std::ostream& out, const Inspection& inspection) {
     out << '\n';
   }
   for (const MatrixLine& m : inspection.matrices) {
-    if (!m.error.empty()) out << lorma::detail::escaped(m.name, 100) << ": " << m.error << '\n';
+    if (!m.error.empty()) out << lorma::escaped(m.name, 100) << ": " << m.error << '\n';
   }
   out << totals(inspection) << '\n';
 }

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <lorma/model/monitor.hpp>
 #include <lorma/version.hpp>
 
 #include "stop.hpp"
@@ -31,7 +32,7 @@ int main(int argc, char** argv) {
     return refused;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : refused;
-  } catch (const lorma_tool::Interrupted& stopped) {
+  } catch (const lorma::model::Stopped& stopped) {
     std::cerr << "lorma: " << stopped.what() << '\n';
     return lorma_tool::stopped_code;
   } catch (const std::exception& error) {

@@ -3,15 +3,19 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <lorma/model/compose.hpp>
+#include <lorma/model/convert.hpp>
+#include <lorma/model/extract.hpp>
 #include <memory>
 
-#include "adapters.hpp"
-#include "convert.hpp"
-#include "extract.hpp"
+#include "reports.hpp"
+#include "session.hpp"
 #include "verbs.hpp"
 
 namespace lorma_tool {
 namespace {
+
+using namespace lorma::model;
 
 /// What the verbs share: where to write, whether, and how to tell.
 template <typename Options>
@@ -36,8 +40,8 @@ void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&
       "Exit code: 0 when done, 3 for wrong arguments or an input that is refused, 130 when "
       "stopped\nby Ctrl-C. Unless it is 0, the output is absent.");
   verb->callback([state, make] {
-    if constexpr (requires { state->options.progress; }) state->options.progress = !state->quiet;
-    const AdapterReport report = make(state->options);
+    Session session(state->quiet);
+    const AdapterReport report = make(state->options, session.monitor());
     if (!state->quiet) {
       for (const std::string& line : report.remarks) std::cerr << "lorma: " << line << '\n';
     }

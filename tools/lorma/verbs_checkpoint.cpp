@@ -7,13 +7,14 @@
 #include <lorma/core/error.hpp>
 #include <memory>
 
-#include "diff.hpp"
-#include "inspect.hpp"
-#include "merge.hpp"
+#include "reports.hpp"
+#include "session.hpp"
 #include "verbs.hpp"
 
 namespace lorma_tool {
 namespace {
+
+using namespace lorma::model;
 
 void write(const std::string& path, const std::string& text) {
   if (path == "-") {
@@ -24,20 +25,6 @@ void write(const std::string& path, const std::string& text) {
   file << text;
   file.close();
   if (!file) throw lorma::Error("cannot write '" + path + "'");
-}
-
-void print(const MergeReport& report, const MergeOptions& options) {
-  const char* verb = options.unmerge ? "unmerged" : "merged";
-  const double megabytes = static_cast<double>(report.bytes) / 1e6;
-  std::ostringstream text;
-  text << (options.dry_run ? "would have " : "") << verb << ' ' << report.tensors.size()
-       << " weights, " << report.copied << " tensors copied, " << std::fixed << std::setprecision(1)
-       << megabytes << " MB";
-  if (!options.dry_run) {
-    text << " in " << report.seconds << " s (" << std::setprecision(0) << megabytes / report.seconds
-         << " MB/s)";
-  }
-  std::cout << text.str() << '\n';
 }
 
 void add_merge(CLI::App& app, const char* name, const char* description, bool unmerge) {
@@ -71,15 +58,16 @@ void add_merge(CLI::App& app, const char* name, const char* description, bool un
       "Exit code: 0 when done, 3 for wrong arguments or an input that is refused, 130 when "
       "stopped\nby Ctrl-C. Unless it is 0, the output is absent and the input whole.");
   verb->callback([state] {
-    state->options.progress = !state->quiet;
-    const MergeReport report = merge(state->options);
+    Session session(state->quiet);
+    state->options.ahead = session.workers();
+    const MergeReport report = merge(state->options, session.monitor());
     if (!state->quiet) {
       for (const std::string& line : report.remarks) std::cerr << "lorma: " << line << '\n';
     }
     if (state->json) {
       std::cout << to_json(report);
     } else {
-      print(report, state->options);
+      print(std::cout, report, state->options);
     }
   });
 }
@@ -101,6 +89,7 @@ void add_inspect(CLI::App& app, int& exit_code) {
   struct State {
     InspectOptions options;
     std::string json, csv, html;
+    unsigned threads = 0;
     bool quiet = false;
   };
   const auto state = std::make_shared<State>();
@@ -115,7 +104,7 @@ void add_inspect(CLI::App& app, int& exit_code) {
   verb->add_option("--threshold", o.threshold, "share of full rank that passes")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  verb->add_option("--threads", o.threads, "0: one a core")->capture_default_str();
+  verb->add_option("--threads", state->threads, "0: one a core")->capture_default_str();
   verb->add_option("--json", state->json,
                    "write JSON with all singular values to this file, - for stdout");
   verb->add_option("--csv", state->csv, "write CSV to this file, - for stdout");
@@ -126,11 +115,12 @@ void add_inspect(CLI::App& app, int& exit_code) {
       "Exit code: 0 when every matrix passes, 1 when one does not, 2 when a file or matrix\n"
       "could not be read, 3 for wrong arguments, 130 when stopped by Ctrl-C.");
   verb->callback([state, &exit_code] {
-    state->options.progress = !state->quiet;
-    const Inspection inspection = inspect(state->options);
+    Session session(state->quiet, state->threads == 0 ? all_workers() : state->threads);
+    state->options.threads = session.workers();
+    const Inspection inspection = inspect(state->options, session.monitor());
     for (const std::string& line : inspection.broken) std::cerr << "lorma: " << line << '\n';
     if (state->json != "-" && state->csv != "-" && state->html != "-") {
-      print_table(std::cout, inspection);
+      print(std::cout, inspection);
     }
     if (!state->json.empty()) write(state->json, to_json(inspection));
     if (!state->csv.empty()) write(state->csv, to_csv(inspection));
@@ -158,7 +148,8 @@ void add_diff(CLI::App& app, int& exit_code) {
       "Exit code: 0 when nothing differs, 1 when something does, 3 for wrong arguments or\n"
       "an input that is refused, 130 when stopped by Ctrl-C.");
   verb->callback([state, &exit_code] {
-    const auto differences = diff(state->a, state->b, state->json, !state->quiet);
+    Session session(state->quiet);
+    const auto differences = diff(state->a, state->b, state->json, session.monitor());
     if (state->json) {
       std::cout << to_json(differences);
     } else {

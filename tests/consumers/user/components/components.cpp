@@ -26,6 +26,12 @@
 #ifdef WANTED_patterns
 #include <lorma/patterns/pattern.hpp>
 #endif
+#ifdef WANTED_compiled_model
+#ifndef LORMA_COMPILED_MODEL
+#error "the component compiled_model still compiles everything"
+#endif
+#include <lorma/model/checkpoint.hpp>
+#endif
 
 int main() {
   int failed = 0;
@@ -43,6 +49,13 @@ int main() {
 #endif
 #ifdef WANTED_patterns
   failed += lorma::Pattern("a{1,}").matches("aa") ? 0 : 1;
+#endif
+#ifdef WANTED_compiled_model
+  try {
+    lorma::model::Checkpoint("absent.safetensors");
+    ++failed;
+  } catch (const lorma::Error&) {
+  }
 #endif
   return failed;
 }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_MODEL_CONVERT_HPP
+#define LORMA_MODEL_CONVERT_HPP
+
+/// Between LoRMA adapters and PEFT's LoRA adapters, over the base of both.
+
+#include <string>
+
+#include "lorma/model/adapter_report.hpp"
+#include "lorma/model/apply.hpp"
+#include "lorma/model/base_weight.hpp"
+#include "lorma/model/fit.hpp"
+#include "lorma/model/layer_factors.hpp"
+#include "lorma/model/monitor.hpp"
+
+namespace lorma::inline LORMA_ABI::model {
+
+struct ConvertOptions {
+  std::filesystem::path adapter;
+  std::filesystem::path base;
+  std::filesystem::path out;  ///< a directory that does not exist
+  std::string to;             ///< "lora" or "lorma"
+  std::string side = "Pre";   ///< of the LoRMA+ adapter to be made
+  std::int64_t rank = 0;      ///< at most, of a truncated change; 0: the adapter's own
+  double energy = 1.0;        ///< share of the squared change that is enough; `rank` 0: any rank
+  std::string prefix;         ///< put before the modules of a LoRA adapter to be made
+  LoraLayout lora_layout = LoraLayout::by_shape;
+  bool any_base = false;  ///< take a base whose fingerprint is another
+  bool dry_run = false;   ///< compute and report, write nothing
+};
+
+/// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the
+/// best approximation of their change; slices of one weight become one LoRA layer of the sum of
+/// their ranks. LoRA becomes LoRMA+ as far as the weight allows. Throws Error.
+LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options,
+                                           const Monitor& monitor = {});
+
+#ifdef LORMA_MODEL_BODIES
+namespace detail {
+
+/// The additive change of one layer, W0 d x k.
+inline AdditiveLayer additive_part(const LormaLayer& layer, const Matrix<double>& W0,
+                                   const ConvertOptions& options) {
+  const bool as_it_is = options.rank == 0 && options.energy >= 1.0;
+  if (as_it_is && is_plus(layer)) {
+    const PlusFactors f = plus_factors_of(layer);
+    const AdditiveFactors exact =
+        layer.side == "Pre" ? to_additive<Pre>(f, W0) : to_additive<Post>(f, W0);
+    return rounded(exact, exact.B * exact.A);
+  }
+  Matrix<double> change = W0;
+  multiply<double>(layer, {}, view_of(change));
+  change -= W0;
+  return best_additive(
+      change, {.rank = as_it_is ? layer.B.cols() : Index(options.rank), .energy = options.energy});
+}
+
+/// Layers of one weight beside each other: B is block diagonal, A is stacked.
+inline LoraLayer additive(const Target& target, const ConvertOptions& options,
+                          AdapterReport& report) {
+  const Change& change = *target.change;
+  const StoredTensor& tensor = *target.tensor;
+  check_fingerprint(change, tensor, options.any_base);
+  LoraLayer result;
+  result.module = options.prefix + peft_module(change.tensor);
+  result.B.resize(static_cast<Index>(tensor.shape[change.is_turned() ? 1 : 0]), 0);
+  result.A.resize(0, static_cast<Index>(tensor.shape[change.is_turned() ? 0 : 1]));
+  for (const LormaLayer& layer : change.multiply) {
+    const AdditiveLayer part = additive_part(
+        layer, base_weight(*target.file, tensor, change.layout, layer.outputs), options);
+    const Index before = result.A.rows();
+    const Index r = part.A.rows();
+    result.B.conservativeResize(Eigen::NoChange, before + r);
+    result.B.rightCols(r).setZero();
+    result.B.block(layer.outputs.first, before, part.B.rows(), r) = part.B;
+    result.A.conservativeResize(before + r, Eigen::NoChange);
+    result.A.bottomRows(r) = part.A;
+    report.layers.push_back({layer.key(), r, part.residual});
+  }
+  return result;
+}
+
+inline AdapterReport to_lora(const ConvertOptions& options, const Checkpoint& base,
+                             const Monitor& monitor) {
+  if (!is_lorma_adapter(options.adapter)) {
+    throw FormatError(lorma::detail::in_quotes(options.adapter.string(), 1024) +
+                      ": expected a LoRMA adapter to make LoRA of, got another peft_type");
+  }
+  AdapterReport report;
+  std::vector<Change> changes = read_changes(options.adapter, report.remarks);
+  for (const Change& change : changes) {
+    if (change.layout == changes.front().layout) continue;
+    throw FormatError(
+        "PEFT has one 'fan_in_fan_out' an adapter: expected one layout for all weights, got both");
+  }
+  const std::vector<Target> targets = fit(base, changes, LoraLayout::by_shape, report.remarks);
+  PeftLora lora;
+  lora.base_model = read_lorma_adapter(options.adapter).base_model;
+  lora.fan_in_fan_out = !changes.empty() && changes.front().is_turned();
+  Steps steps(monitor, static_cast<double>(targets.size()), false);
+  for (const Target& target : targets) {
+    lora.layers.push_back(additive(target, options, report));
+    steps.done(1.0, target.tensor->name);
+    monitor.check();
+  }
+  make_portable(lora);
+  if (!options.dry_run) {
+    const Writing writing(monitor);
+    write_peft_lora(options.out, lora);
+  }
+  return report;
+}
+
+inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& base,
+                              const Monitor& monitor) {
+  if (is_lorma_adapter(options.adapter)) {
+    throw FormatError(lorma::detail::in_quotes(options.adapter.string(), 1024) +
+                      ": expected a LoRA adapter to make LoRMA of, got peft_type LORMA");
+  }
+  AdapterReport report;
+  std::vector<Change> changes = read_changes(options.adapter, report.remarks);
+  const std::vector<Target> targets = fit(base, changes, options.lora_layout, report.remarks);
+  LormaAdapter adapter;
+  adapter.base_model = read_peft_lora(options.adapter).base_model;
+  Steps steps(monitor, static_cast<double>(targets.size()), false);
+  for (const Target& target : targets) {
+    const LoraLayer& layer = *target.change->add;
+    LormaLayer result;
+    result.weight = target.tensor->name;
+    result.side = options.side;
+    result.layout = target.change->layout;
+    result.alpha = static_cast<double>(layer.A.rows());
+    result.fingerprint = fingerprint(*target.tensor);
+    const Matrix<double> B = layer.scale * layer.B.cast<double>();
+    const Matrix<double> A = layer.A.cast<double>();
+    double residual = 0.0;
+    with_base_weight(*target.file, *target.tensor, result.layout, {}, [&](const auto& W0) {
+      const bool pre = options.side == "Pre";
+      const auto factors =
+          pre ? to_multiplicative<Pre>(B, A, W0) : to_multiplicative<Post>(B, A, W0);
+      result.B = factors.B.template cast<float>();
+      result.A = factors.A.template cast<float>();
+      residual = residual_of(result, W0.template cast<double>(), B * A);
+    });
+    report.layers.push_back({result.weight, A.rows(), residual});
+    adapter.layers.push_back(std::move(result));
+    steps.done(1.0, target.tensor->name);
+    monitor.check();
+  }
+  if (!options.dry_run) {
+    const Writing writing(monitor);
+    write_lorma_adapter(options.out, adapter);
+  }
+  return report;
+}
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options, const Monitor& monitor) {
+  require_absent(options.out);
+  const Checkpoint base(options.base);
+  return options.to == "lora" ? detail::to_lora(options, base, monitor)
+                              : detail::to_lorma(options, base, monitor);
+}
+#endif
+
+}  // namespace lorma::inline LORMA_ABI::model
+
+#endif
