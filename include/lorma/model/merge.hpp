@@ -111,12 +111,8 @@ class Ahead {
     for (unsigned i = 0; i < std::max(options.ahead, 1U); ++i) start(std::make_unique<Scratch>());
   }
 
-  /// Hands the weight to the sink, then begins another one in its memory.
-  void write(const StoredTensor& tensor, const ByteSink& sink) {
-    // The writer's order is ours (writing_order); this is what would show if it were not.
-    if (results_.empty() || results_.front().target->tensor != &tensor) {
-      throw Error("lorma::model::merge: weights out of order");
-    }
+  /// Hands the next weight to the sink, then begins another one in its memory.
+  void write(const ByteSink& sink) {
     results_.front().done.get();
     std::unique_ptr<Scratch> scratch = std::move(results_.front().scratch);
     results_.pop_front();
@@ -169,28 +165,27 @@ inline void write_shard(const SafetensorsFile& file, const std::filesystem::path
   for (const Target& target : targets) {
     if (target.file == &file) here[target.tensor->name] = target;
   }
-  std::optional<Ahead> ahead;
-  std::vector<TensorSource> sources;
+  std::vector<PlannedTensor> planned;
   for (const StoredTensor& tensor : file.tensors()) {
-    const auto produce = [&, stored = &tensor](const ByteSink& sink) {
-      monitor.check();
-      if (here.contains(stored->name)) {
-        ahead->write(*stored, sink);
-      } else {
-        copy_tensor(file, *stored, monitor, sink);
-      }
-      steps.done(static_cast<double>(stored->bytes.size()), stored->name);
-    };
-    sources.push_back({tensor.name, tensor.dtype, tensor.shape, produce});
+    planned.push_back({tensor.name, tensor.dtype, tensor.shape});
   }
+  const SafetensorsPlan plan(std::move(planned), file.metadata());
   std::vector<Target> order;
-  for (const TensorSource* source : writing_order(sources)) {
-    if (const auto found = here.find(source->name); found != here.end()) {
+  for (const PlannedTensor& tensor : plan.tensors()) {
+    if (const auto found = here.find(tensor.name); found != here.end()) {
       order.push_back(found->second);
     }
   }
-  ahead.emplace(std::move(order), options, monitor);
-  write_safetensors(out, sources, file.metadata());
+  Ahead ahead(std::move(order), options, monitor);
+  write_safetensors(out, plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
+    monitor.check();
+    if (here.contains(tensor.name)) {
+      ahead.write(sink);
+    } else {
+      copy_tensor(file, file.tensor(tensor.name), monitor, sink);
+    }
+    steps.done(static_cast<double>(tensor.bytes), tensor.name);
+  });
 }
 
 /// Throws Error where something is at `out`, or an input would be replaced.

@@ -29,6 +29,9 @@
 #endif
 #include <lorma/model/checkpoint.hpp>
 #endif
+#ifdef WANTED_patterns
+#include <lorma/patterns/pattern.hpp>
+#endif
 
 int main() {
   int failed = 0;
@@ -50,6 +53,9 @@ int main() {
     ++failed;
   } catch (const lorma::Error&) {
   }
+#endif
+#ifdef WANTED_patterns
+  failed += lorma::Pattern("a{1,}").matches("aa") ? 0 : 1;
 #endif
   return failed;
 }
