@@ -7,6 +7,8 @@ set(LORMA_WITH_LAPACKE AUTO CACHE STRING "LAPACKE for dense singular values: AUT
 set(LORMA_WITH_FFTW OFF CACHE STRING "FFTW (GPL) as the engine of Spectral: AUTO, ON or OFF")
 set(LORMA_WITH_SAFETENSORS AUTO CACHE STRING "lorma/io (needs nlohmann/json): AUTO, ON or OFF")
 set(LORMA_WITH_PATTERNS AUTO CACHE STRING "lorma/patterns (needs PCRE2): AUTO, ON or OFF")
+set(LORMA_WITH_MODEL AUTO CACHE STRING
+    "lorma/model, adapters and checkpoints (needs safetensors and patterns): AUTO, ON or OFF")
 set(LORMA_WITH_CUDA OFF CACHE STRING "The backend CuBlas (needs nvcc): AUTO, ON or OFF")
 set(LORMA_WITH_TORCH OFF CACHE STRING "lorma/torch, the bridge to libtorch: AUTO, ON or OFF")
 set(LORMA_COMPONENTS "")
@@ -71,11 +73,13 @@ lorma_look_for(patterns LORMA_WITH_PATTERNS "lorma/patterns, regular expressions
 if(LORMA_FOUND_patterns)
   lorma_component(patterns lorma::patterns_files)
 endif()
-lorma_find_model()
-if(TARGET lorma_safetensors AND TARGET lorma_patterns AND LORMA_FOUND_model)
+
+lorma_look_for(model LORMA_WITH_MODEL "lorma/model, adapters and checkpoints (safetensors, patterns)")
+if(LORMA_FOUND_model)
+  if(NOT TARGET lorma_safetensors OR NOT TARGET lorma_patterns)
+    message(FATAL_ERROR "lorma: lorma/model needs LORMA_WITH_SAFETENSORS and LORMA_WITH_PATTERNS")
+  endif()
   lorma_component(model lorma_safetensors lorma_patterns Threads::Threads)
-else()
-  message(STATUS "lorma: without lorma/model, adapters and checkpoints (safetensors and patterns)")
 endif()
 
 lorma_look_for(torch LORMA_WITH_TORCH "lorma/torch, the bridge to libtorch")

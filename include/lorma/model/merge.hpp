@@ -13,6 +13,7 @@
 #include <future>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -176,7 +177,7 @@ inline void write_shard(const SafetensorsFile& file, const std::filesystem::path
     }
   }
   Ahead ahead(std::move(order), options, monitor);
-  const auto produce = [&](const PlannedTensor& tensor, const ByteSink& sink) {
+  write_safetensors(out, plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
     monitor.check();
     if (here.contains(tensor.name)) {
       ahead.write(sink);
@@ -184,8 +185,7 @@ inline void write_shard(const SafetensorsFile& file, const std::filesystem::path
       copy_tensor(file, file.tensor(tensor.name), monitor, sink);
     }
     steps.done(static_cast<double>(tensor.bytes), tensor.name);
-  };
-  write_safetensors(out, plan, produce);
+  });
 }
 
 /// Throws Error where something is at `out`, or an input would be replaced.
