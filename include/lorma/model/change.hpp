@@ -30,6 +30,10 @@ struct Change {
   std::string text() const;
 };
 
+/// The peft_type of an adapter's directory: "LORMA", "LORA", ... Throws Error if its configuration
+/// cannot be read, FormatError where it has none.
+LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& directory);
+
 /// Whether a directory holds an adapter of ours; throws FormatError where it has no
 /// peft_type.
 LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& directory);
@@ -53,10 +57,14 @@ LORMA_MODEL_FUNCTION std::string Change::text() const {
   return all;
 }
 
-LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& directory) {
+LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& directory) {
   const std::filesystem::path config = directory / adapter_config_name;
   const auto json = lorma::detail::read_json_object(config);
-  return lorma::detail::JsonFields(config, json.value).text("peft_type") == "LORMA";
+  return lorma::detail::JsonFields(config, json.value).text("peft_type");
+}
+
+LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& directory) {
+  return adapter_kind(directory) == "LORMA";
 }
 
 LORMA_MODEL_FUNCTION std::vector<Change> read_changes(const std::filesystem::path& directory,

@@ -6,14 +6,16 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lorma/model/change.hpp"
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/match_names.hpp"
 #include "lorma/model/stored_weight.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
@@ -30,15 +32,23 @@ enum class LoraLayout { by_shape, out_in, in_out };
 /// Their names on the command line.
 LORMA_MODEL_FUNCTION std::map<std::string, LoraLayout> lora_layouts();
 
-/// Finds the weight of every change. A LoRA adapter's modules may have a prefix more or less than
-/// the base's tensors, the same for all, and a weight that is not square shows its layout by
-/// itself; changes are settled accordingly. Throws FormatError with all that does not fit.
-LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
-                                             LoraLayout layout, std::vector<std::string>& remarks);
+/// What the caller knows of names and layouts.
+struct FitOptions {
+  LoraLayout layout = LoraLayout::by_shape;
+  std::vector<Rename> renames;  ///< of the adapter's tensors; the first that changes a name counts
+};
 
-/// Throws FormatError unless the tensor is the one that the change was made for.
+/// Finds the weight of every change. Names may differ from the base's in what stands before them
+/// (match_names.hpp), and a LoRA adapter's weight that is not square shows its layout by itself;
+/// changes are settled accordingly. Throws FormatError with all that does not fit.
+LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
+                                             const FitOptions& options,
+                                             std::vector<std::string>& remarks);
+
+/// Throws FormatError unless the tensor is the one that the change was made for; to undo it, where
+/// it is: a weight that the change is not in.
 LORMA_MODEL_FUNCTION void check_fingerprint(const Change& change, const StoredTensor& tensor,
-                                            bool any_base);
+                                            bool undo = false);
 
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
@@ -79,58 +89,36 @@ inline std::string misfit(const Change& change, const StoredTensor& tensor) {
   return "";
 }
 
-/// A prefix that every tensor of the changes has too much, or too little.
-struct Prefix {
-  std::string text;
-  bool is_extra = false;
-
-  std::string of(const std::string& tensor) const {
-    if (!is_extra) return text + tensor;
-    return tensor.starts_with(text) ? tensor.substr(text.size()) : tensor;
+/// The base's names in place of the adapter's.
+inline void settle_names(const Checkpoint& base, std::vector<Change>& changes,
+                         const std::vector<Rename>& renames, std::vector<std::string>& remarks,
+                         std::vector<std::string>& problems) {
+  std::vector<std::string*> names;
+  for (Change& change : changes) {
+    for (const Rename& rename : renames) {
+      std::string name = rename.of(change.tensor);
+      if (name == change.tensor) continue;
+      change.tensor = std::move(name);
+      break;
+    }
+    names.push_back(&change.tensor);
   }
-};
-
-/// The prefix with which the tensors of all changes are in the base, where there is exactly one.
-inline std::optional<Prefix> find_prefix(const Checkpoint& base,
-                                         const std::vector<Change>& changes) {
-  const std::string& first = changes.front().tensor;
-  std::vector<Prefix> candidates;
-  for (std::size_t dot = first.find('.'); dot != first.npos; dot = first.find('.', dot + 1)) {
-    candidates.push_back({first.substr(0, dot + 1), true});
-  }
-  for (const auto& file : base.files()) {
-    for (const StoredTensor& tensor : file->tensors()) {
-      const std::string& name = tensor.name;
-      if (name.size() > first.size() + 1 && name.ends_with('.' + first)) {
-        candidates.push_back({name.substr(0, name.size() - first.size()), false});
-      }
+  const auto fits = [&](std::size_t i, const StoredTensor& tensor) {
+    if (misfit(changes[i], tensor).empty()) return true;
+    if (!changes[i].add) return false;
+    Change turned = changes[i];  // whose layout its shape will show
+    turned.layout = turned.is_turned() ? WeightLayout::out_in : WeightLayout::in_out;
+    return misfit(turned, tensor).empty();
+  };
+  match_names(base, std::move(names), fits, remarks, problems);
+  std::map<std::string_view, std::size_t> taken;
+  for (const Change& change : changes) ++taken[change.tensor];
+  for (const auto& [name, count] : taken) {
+    if (count > 1) {
+      problems.push_back("several weights of the adapter are " + lorma::detail::in_quotes(name) +
+                         " in the base");
     }
   }
-  std::optional<Prefix> result;
-  for (const Prefix& prefix : candidates) {
-    const bool all = std::all_of(changes.begin(), changes.end(), [&](const Change& change) {
-      return base.find(prefix.of(change.tensor)).file != nullptr;
-    });
-    if (!all) continue;
-    if (result) return std::nullopt;
-    result = prefix;
-  }
-  return result;
-}
-
-inline void settle_names(const Checkpoint& base, std::vector<Change>& changes,
-                         std::vector<std::string>& remarks) {
-  const bool known = std::all_of(changes.begin(), changes.end(), [&](const Change& change) {
-    return !change.add || base.find(change.tensor).file != nullptr;
-  });
-  if (known) return;
-  const std::optional<Prefix> prefix = find_prefix(base, changes);
-  if (!prefix) return;  // what is missing will be said
-  for (Change& change : changes) change.tensor = prefix->of(change.tensor);
-  remarks.push_back("the adapter's modules have the prefix " +
-                    lorma::detail::in_quotes(prefix->text) +
-                    (prefix->is_extra ? ", which the base's tensors lack"
-                                      : " in the base, which the adapter's names lack"));
 }
 
 /// Where a square weight leaves it open, the configuration's word counts, unless weights that are
@@ -172,6 +160,16 @@ inline void settle_layouts(const Checkpoint& base, std::vector<Change>& changes,
   }
 }
 
+/// Why there is no tensor of a name.
+inline std::string absent(const Checkpoint& base, const std::string& name) {
+  std::string text = "the base has no tensor " + lorma::detail::in_quotes(name);
+  if (is_head(name) && base.ties_heads()) {
+    text +=
+        ", as it uses the embedding there (tie_word_embeddings): save it with a head of its own";
+  }
+  return text;
+}
+
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION std::map<std::string, LoraLayout> lora_layouts() {
@@ -181,15 +179,16 @@ LORMA_MODEL_FUNCTION std::map<std::string, LoraLayout> lora_layouts() {
 }
 
 LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
-                                             LoraLayout layout, std::vector<std::string>& remarks) {
-  detail::settle_names(base, changes, remarks);
+                                             const FitOptions& options,
+                                             std::vector<std::string>& remarks) {
   std::vector<std::string> problems;
-  detail::settle_layouts(base, changes, layout, problems);
+  detail::settle_names(base, changes, options.renames, remarks, problems);
+  detail::settle_layouts(base, changes, options.layout, problems);
   std::vector<Target> targets;
   for (const Change& change : changes) {
     const Checkpoint::Found found = base.find(change.tensor);
     if (found.file == nullptr) {
-      problems.push_back("the base has no tensor " + lorma::detail::in_quotes(change.tensor));
+      problems.push_back(detail::absent(base, change.tensor));
     } else if (std::string why = detail::misfit(change, *found.tensor); !why.empty()) {
       problems.push_back(std::move(why));
     } else {
@@ -201,12 +200,19 @@ LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector
 }
 
 LORMA_MODEL_FUNCTION void check_fingerprint(const Change& change, const StoredTensor& tensor,
-                                            bool any_base) {
-  if (any_base || change.fingerprint.empty()) return;
+                                            bool undo) {
+  if (change.fingerprint.empty()) return;
   const std::string here = fingerprint(tensor);
-  if (here == change.fingerprint) return;
-  throw FormatError(lorma::detail::in_quotes(change.tensor) +
-                    ": the adapter was made for a weight " +
+  const std::string name = lorma::detail::in_quotes(change.tensor);
+  if (undo && here == change.fingerprint) {
+    throw FormatError(
+        name +
+        ": expected a weight that the adapter is merged into, got the one that it was "
+        "made for, in which there is nothing to take out (--any-base takes it all the "
+        "same)");
+  }
+  if (undo || here == change.fingerprint) return;
+  throw FormatError(name + ": the adapter was made for a weight " +
                     lorma::detail::in_quotes(change.fingerprint) + ", this one is " +
                     lorma::detail::in_quotes(here) + " (--any-base takes it all the same)");
 }

@@ -148,8 +148,8 @@ inline std::vector<std::pair<const Wanted*, std::string>> settle_group(
     const auto full = [&](std::string_view prefix) {
       return lorma::detail::in_quotes(std::string(prefix) + std::string(wanted->end));
     };
-    problems.push_back(lorma::detail::in_quotes(from + std::string(wanted->end)) +
-                       " may be " + full(left[0]) + " or " + full(left[1]) +
+    problems.push_back(lorma::detail::in_quotes(from + std::string(wanted->end)) + " may be " +
+                       full(left[0]) + " or " + full(left[1]) +
                        (left.size() > 2 ? ", and there are more" : "") + ": expected --rename " +
                        lorma::detail::escaped(from) + "=" + lorma::detail::escaped(left[0]) +
                        " or its like to decide");
