@@ -80,13 +80,14 @@ std::optional<RitzPair<Real>> first_ritz_pair(Index p, const Apply& apply) {
   return std::nullopt;
 }
 
-/// Calls f with panels (p x min(m, n)) of the long side of a matrix, in double.
+/// Calls f with panels (p x min(m, n)) of the long side of a matrix, in double; of a square one by
+/// its columns, as in gram.
 template <typename Derived, typename F>
 void for_panels(const Eigen::DenseBase<Derived>& m, Index count, F&& f) {
   const Index length = std::max(m.rows(), m.cols());
   for (Index i = 0; i < length; i += count) {
     const Index rows = std::min(count, length - i);
-    if (m.rows() >= m.cols()) {
+    if (m.rows() > m.cols()) {
       f(Matrix<double>(m.derived().middleRows(i, rows).template cast<double>()));
     } else {
       f(Matrix<double>(m.derived().middleCols(i, rows).template cast<double>().transpose()));

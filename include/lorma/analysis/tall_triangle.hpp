@@ -34,7 +34,7 @@ class TallTriangle {
     const Index count = kept + rows.rows();
     if (stack_.rows() < count) {
       Matrix<Real> larger(std::max(count, cols_ + rows_at_a_time(cols_)), cols_);
-      larger.topRows(kept) = stack_.topRows(kept);
+      if (kept > 0) larger.topRows(kept) = stack_.topRows(kept);
       stack_.swap(larger);
     }
     Eigen::Ref<Matrix<Real>> all = stack_.topRows(count);

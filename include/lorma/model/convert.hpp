@@ -157,7 +157,8 @@ inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& b
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options, const Monitor& monitor) {
-  require_absent(options.out);
+  AdapterReport ignored;
+  if (!options.dry_run) check_adapter_output(options.out, ignored.remarks);
   const Checkpoint base(options.base);
   return options.to == "lora" ? detail::to_lora(options, base, monitor)
                               : detail::to_lorma(options, base, monitor);
