@@ -102,7 +102,8 @@ TEST_CASE("a pattern selects by name, and one that nothing has is an error") {
   CHECK(result.matrices.size() == 2);
   CHECK(result.exit_code() == 0);
   CHECK_THROWS_WITH_AS(inspect({dir / "model.safetensors"}, "("),
-                       doctest::Contains("expected a regular expression, got '('"), lorma::Error);
+                       doctest::Contains("expected a regular expression of Python's, got '('"),
+                       lorma::Error);
   CHECK_THROWS_WITH_AS(inspect({dir / "model.safetensors"}, "none"), doctest::Contains("none does"),
                        lorma::Error);
 }

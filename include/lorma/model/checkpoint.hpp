@@ -41,6 +41,8 @@ class Checkpoint {
   /// Names of the files, beside each other.
   const std::vector<std::filesystem::path>& paths() const { return paths_; }
   bool is_single_file() const { return is_single_file_; }
+  /// The type in which most of its numbers with arithmetic are stored; F32 where there are none.
+  Dtype main_type() const;
   /// "gpt2" and its like, from config.json beside the files; empty where there is none.
   const std::string& model_type() const { return model_type_; }
   /// Bytes of all tensors.
@@ -70,11 +72,12 @@ class Checkpoint {
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
 
+inline constexpr std::size_t most_index_bytes = std::size_t(256) << 20;  // of millions of tensors
+
 /// Tensor to shard, as the index says. A shard lies beside its index: an index from outside must
 /// not open other files.
 inline std::map<std::string, std::string> weight_map(const std::filesystem::path& index) {
-  constexpr std::size_t most = std::size_t(256) << 20;  // of millions of tensors
-  const auto json = lorma::detail::read_json_object(index, most);
+  const auto json = lorma::detail::read_json_object(index, most_index_bytes);
   const lorma::detail::JsonFields fields(index, json.value);
   if (!fields.find("weight_map").is_object()) fields.refuse("weight_map", "an object");
   std::map<std::string, std::string> result;
@@ -185,6 +188,27 @@ LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::pat
       companions_.push_back({it->path(), name});
     }
   }
+}
+
+LORMA_MODEL_FUNCTION Dtype Checkpoint::main_type() const {
+  std::map<Dtype, double> numbers;
+  for (const auto& file : files_) {
+    for (const StoredTensor& tensor : file->tensors()) {
+      const Dtype type = tensor.dtype;
+      if (type != Dtype::F64 && type != Dtype::F32 && type != Dtype::F16 && type != Dtype::BF16) {
+        continue;
+      }
+      numbers[type] += 8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(type);
+    }
+  }
+  Dtype main = Dtype::F32;
+  double most = 0.0;
+  for (const auto& [type, count] : numbers) {
+    if (count <= most) continue;
+    main = type;
+    most = count;
+  }
+  return main;
 }
 
 LORMA_MODEL_FUNCTION double Checkpoint::bytes() const {

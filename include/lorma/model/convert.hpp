@@ -12,6 +12,7 @@
 #include "lorma/model/fit.hpp"
 #include "lorma/model/layer_factors.hpp"
 #include "lorma/model/monitor.hpp"
+#include "lorma/model/read_changes.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -111,6 +112,60 @@ inline AdapterReport to_lora(const ConvertOptions& options, const Checkpoint& ba
   return report;
 }
 
+/// base_model_name_or_path of a directory; empty where there is none.
+inline std::string base_model_of(const std::filesystem::path& adapter) {
+  if (!std::filesystem::is_directory(adapter)) return "";
+  const std::filesystem::path config = adapter / adapter_config_name;
+  const auto json = lorma::detail::read_json_object(config);
+  return lorma::detail::JsonFields(config, json.value).text("base_model_name_or_path", "");
+}
+
+/// The multipliers that a change of another method is: by its definition, or nearest to it.
+inline std::vector<LormaLayer> multiplicative(const Target& target, const ConvertOptions& options,
+                                              AdapterReport& report) {
+  const Change& change = *target.change;
+  const std::string& weight = target.tensor->name;
+  if (target.tensor->shape.size() != 2 || (change.add && !change.add->is_plain()) ||
+      (change.add && !change.multiply.empty())) {
+    throw FormatError(lorma::detail::in_quotes(weight) +
+                      ": expected a change of a matrix that a multiplier can make, got " +
+                      change.text() + " of shape " +
+                      lorma::detail::shape_text(target.tensor->shape));
+  }
+  if (!change.add) {
+    Matrix<double> W0 = base_weight(*target.file, *target.tensor, change.layout, {});
+    Matrix<double> wanted = W0;
+    change.definition(wanted);
+    wanted -= W0;
+    Matrix<double> got = W0;
+    Index rank = 0;
+    for (const LormaLayer& layer : change.multiply) {
+      multiply<double>(layer, {}, view_of(got));
+      rank += layer.A.rows();
+    }
+    const double size = wanted.stableNorm();
+    const double missed = (got - W0 - wanted).stableNorm();
+    report.layers.push_back({weight, rank, size == 0.0 ? 0.0 : missed / size});
+    return change.multiply;
+  }
+  const LoraLayer& layer = *change.add;
+  LormaLayer result;
+  result.side = options.side;
+  result.alpha = static_cast<double>(layer.A.rows());
+  const Matrix<double> B = layer.scale * layer.B.cast<double>();
+  const Matrix<double> A = layer.A.cast<double>();
+  double residual = 0.0;
+  with_base_weight(*target.file, *target.tensor, change.layout, {}, [&](const auto& W0) {
+    const bool pre = options.side == "Pre";
+    const auto factors = pre ? to_multiplicative<Pre>(B, A, W0) : to_multiplicative<Post>(B, A, W0);
+    result.B = factors.B.template cast<float>();
+    result.A = factors.A.template cast<float>();
+    residual = residual_of(result, W0.template cast<double>(), B * A);
+  });
+  report.layers.push_back({weight, A.rows(), residual});
+  return {std::move(result)};
+}
+
 inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& base,
                               const Monitor& monitor) {
   if (is_lorma_adapter(options.adapter)) {
@@ -121,29 +176,22 @@ inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& b
   std::vector<Change> changes = read_changes(options.adapter, report.remarks);
   const std::vector<Target> targets = fit(base, changes, options.lora_layout, report.remarks);
   LormaAdapter adapter;
-  adapter.base_model = read_peft_lora(options.adapter).base_model;
+  adapter.base_model = base_model_of(options.adapter);
   Steps steps(monitor, static_cast<double>(targets.size()), false);
   for (const Target& target : targets) {
-    const LoraLayer& layer = *target.change->add;
-    LormaLayer result;
-    result.weight = target.tensor->name;
-    result.side = options.side;
-    result.layout = target.change->layout;
-    result.alpha = static_cast<double>(layer.A.rows());
-    result.fingerprint = fingerprint(*target.tensor);
-    const Matrix<double> B = layer.scale * layer.B.cast<double>();
-    const Matrix<double> A = layer.A.cast<double>();
-    double residual = 0.0;
-    with_base_weight(*target.file, *target.tensor, result.layout, {}, [&](const auto& W0) {
-      const bool pre = options.side == "Pre";
-      const auto factors =
-          pre ? to_multiplicative<Pre>(B, A, W0) : to_multiplicative<Post>(B, A, W0);
-      result.B = factors.B.template cast<float>();
-      result.A = factors.A.template cast<float>();
-      residual = residual_of(result, W0.template cast<double>(), B * A);
-    });
-    report.layers.push_back({result.weight, A.rows(), residual});
-    adapter.layers.push_back(std::move(result));
+    const Change& change = *target.change;
+    if (change.saved || change.form == WeightForm::vector) {
+      report.remarks.push_back(
+          "left alone, as a LoRMA adapter holds no whole tensors and no biases: " +
+          lorma::detail::in_quotes(change.tensor) + " (" + change.text() + ')');
+      continue;
+    }
+    for (LormaLayer& layer : multiplicative(target, options, report)) {
+      layer.weight = target.tensor->name;
+      layer.layout = change.layout;
+      layer.fingerprint = fingerprint(*target.tensor);
+      adapter.layers.push_back(std::move(layer));
+    }
     steps.done(1.0, target.tensor->name);
     monitor.check();
   }

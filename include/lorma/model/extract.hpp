@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "lorma/model/layer_factors.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/peft_lora.hpp"
+#include "lorma/patterns/pattern.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -61,15 +61,6 @@ inline std::string obstacle(const StoredTensor& tensor) {
   if (!has_arithmetic(tensor.dtype)) return "its type has no arithmetic";
   if (tensor.shape.size() != 2) return "it is no matrix";
   return is_embedding(tensor.name) ? "it is an embedding" : "";
-}
-
-inline std::optional<std::regex> expression(const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  try {
-    return std::regex(text);
-  } catch (const std::regex_error&) {
-    throw Error("expected a regular expression, got " + lorma::detail::in_quotes(text));
-  }
 }
 
 inline analysis::Truncation truncation(const ExtractOptions& options) {
@@ -147,8 +138,8 @@ inline LoraLayer additive(const ChangedWeight& pair, const ExtractOptions& optio
 
 /// Equal parts of the outputs of a fused weight, or the whole of another one.
 inline std::vector<OutputSlice> slices_of(const StoredTensor& tensor, const ExtractOptions& options,
-                                          const std::optional<std::regex>& fused) {
-  if (!fused || options.to == "lora" || !std::regex_search(tensor.name, *fused)) return {{}};
+                                          std::optional<Pattern>& fused) {
+  if (!fused || options.to == "lora" || !fused->finds(tensor.name)) return {{}};
   const auto outputs = static_cast<Index>(tensor.shape[options.in_out ? 1 : 0]);
   const Index count = outputs / options.slices;
   if (count < 1 || count * options.slices != outputs) {
@@ -164,14 +155,14 @@ inline std::vector<OutputSlice> slices_of(const StoredTensor& tensor, const Extr
 inline std::vector<ChangedWeight> changed_weights(const Checkpoint& base, const Checkpoint& tuned,
                                                   const ExtractOptions& options,
                                                   const Monitor& monitor, AdapterReport& report) {
-  const std::optional<std::regex> match = expression(options.match);
+  std::optional<Pattern> match = pattern_of(options.match, "--match");
   std::vector<ChangedWeight> pairs;
   Steps steps(monitor, base.bytes(), true);
   for (const auto& file : base.files()) {
     for (const StoredTensor& before : file->tensors()) {
       steps.done(static_cast<double>(before.bytes.size()), "comparing " + before.name);
       monitor.check();
-      if (match && !std::regex_search(before.name, *match)) continue;
+      if (match && !match->finds(before.name)) continue;
       const Checkpoint::Found after = tuned.find(before.name);
       const std::string name = lorma::detail::in_quotes(before.name);
       if (after.file == nullptr) {
@@ -206,7 +197,7 @@ LORMA_MODEL_FUNCTION AdapterReport extract(const ExtractOptions& options, const 
   require_absent(options.out);
   const Checkpoint base(options.base);
   const Checkpoint tuned(options.tuned);
-  const std::optional<std::regex> fused = detail::expression(options.fused);
+  std::optional<Pattern> fused = pattern_of(options.fused, "--fused");
   AdapterReport report;
   const std::vector<detail::ChangedWeight> pairs =
       detail::changed_weights(base, tuned, options, monitor, report);

@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <regex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/stored_weight.hpp"
+#include "lorma/patterns/pattern.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -129,15 +129,7 @@ LORMA_MODEL_FUNCTION int Inspection::exit_code() const {
 }
 
 LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Monitor& monitor) {
-  std::optional<std::regex> match;
-  if (!options.match.empty()) {
-    try {
-      match.emplace(options.match);
-    } catch (const std::regex_error& error) {
-      throw Error("--match: expected a regular expression, got " +
-                  lorma::detail::in_quotes(options.match) + " (" + error.what() + ")");
-    }
-  }
+  std::optional<Pattern> match = pattern_of(options.match, "--match");
   Inspection result;
   result.threshold = options.threshold;
   std::vector<std::filesystem::path> paths;
@@ -161,7 +153,7 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
       for (std::size_t t = 0; t < file->tensors().size(); ++t) {
         const StoredTensor& tensor = file->tensors()[t];
         if (tensor.shape.size() != 2) continue;
-        if (match && !std::regex_search(tensor.name, *match)) continue;
+        if (match && !match->finds(tensor.name)) continue;
         if (!has_arithmetic(tensor.dtype)) {
           ++result.skipped;
           continue;

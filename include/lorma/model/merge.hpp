@@ -21,6 +21,7 @@
 #include "lorma/model/apply.hpp"
 #include "lorma/model/fit.hpp"
 #include "lorma/model/monitor.hpp"
+#include "lorma/model/read_changes.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -43,9 +44,8 @@ struct MergedTensor {
   std::string name;
   std::string file;
   std::string dtype;
-  std::int64_t rows = 0;  ///< as stored
-  std::int64_t cols = 0;
-  std::string adapter;  ///< "Identity, Pre, rank 8"
+  std::vector<std::uint64_t> shape;  ///< as it is written
+  std::string adapter;               ///< "Identity, Pre, rank 8"
 };
 
 struct MergeReport {
@@ -86,17 +86,36 @@ struct Scratch {
 inline void compute_weight(const Target& target, const MergeOptions& options,
                            const Monitor& monitor, Scratch& scratch) {
   monitor.check();
-  check_fingerprint(*target.change, *target.tensor, options.unmerge || options.any_base);
-  const Dtype type = target.tensor->dtype;
+  const Change& change = *target.change;
+  if (target.file != nullptr) {
+    check_fingerprint(change, *target.tensor, options.unmerge || options.any_base);
+  }
+  const StoredTensor& start = target.start();
+  // A whole tensor has no multiple: less of it is more of the base's.
+  const bool is_mixed = change.saved && options.strength != 1.0 && target.file != nullptr &&
+                        target.tensor->shape == start.shape;
+  const bool is_copy = change.saved && !change.add && change.multiply.empty() && !is_mixed;
+  if (is_copy && start.dtype == target.type) {
+    scratch.bytes.assign(start.bytes.begin(), start.bytes.end());
+    return;
+  }
+  const MatrixStack stack = matrices_of(change.form, start.shape).value_or(flat(start.shape));
   const auto in = [&](auto zero) {
     using S = decltype(zero);
     RowMajorMatrix<S>& W = scratch.in<S>();
-    load<S>(*target.file, *target.tensor, W);
-    apply<S>(*target.change, {options.unmerge, options.strength, epsilon_of(type)}, W);
+    load<S>(target.start_file(), start, stack, W);
+    apply<S>(change,
+             {options.unmerge, change.saved ? 1.0 : options.strength, epsilon_of(target.type)}, W);
+    if (is_mixed) {
+      RowMajorMatrix<S> base;
+      load<S>(*target.file, *target.tensor, stack, base);
+      const auto t = static_cast<S>(options.strength);
+      W = (S(1) - t) * base + t * W;
+    }
     monitor.check();
-    round<S>(target.change->tensor, W, type, scratch.bytes);
+    round<S>(change.tensor, W, target.type, scratch.bytes);
   };
-  if (options.in_double || type == Dtype::F64) {
+  if (options.in_double || target.type == Dtype::F64) {
     in(double{});
   } else {
     in(float{});
@@ -157,35 +176,76 @@ inline void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
   }
 }
 
+/// A file of the output, laid out before anything is computed or written.
+struct PlannedShard {
+  const SafetensorsFile* file;  ///< of the base, whose tensors it holds
+  std::filesystem::path name;
+  SafetensorsPlan plan;
+  std::map<std::string_view, Target> changed;
+};
+
+/// Tensors that the base does not have go into its last file.
+inline std::vector<PlannedShard> plan_output(const Checkpoint& base,
+                                             const std::vector<Target>& targets) {
+  std::vector<PlannedShard> shards;
+  for (std::size_t i = 0; i < base.files().size(); ++i) {
+    const SafetensorsFile& file = *base.files()[i];
+    const bool is_last = i + 1 == base.files().size();
+    std::map<std::string_view, Target> changed;
+    std::vector<PlannedTensor> planned;
+    for (const Target& target : targets) {
+      if (target.file != &file && !(target.file == nullptr && is_last)) continue;
+      changed[target.change->tensor] = target;
+      planned.push_back({target.change->tensor, target.type, target.start().shape});
+    }
+    for (const StoredTensor& tensor : file.tensors()) {
+      if (changed.contains(tensor.name)) continue;
+      planned.push_back({tensor.name, tensor.dtype, tensor.shape});
+    }
+    shards.push_back({&file, base.paths()[i].filename(),
+                      SafetensorsPlan(std::move(planned), file.metadata()), std::move(changed)});
+  }
+  return shards;
+}
+
 /// A shard with the changed tensors made as they are written.
-inline void write_shard(const SafetensorsFile& file, const std::filesystem::path& out,
-                        const std::vector<Target>& targets, const MergeOptions& options,
-                        const Monitor& monitor, Steps& steps) {
-  std::map<std::string_view, Target> here;
-  for (const Target& target : targets) {
-    if (target.file == &file) here[target.tensor->name] = target;
-  }
-  std::vector<PlannedTensor> planned;
-  for (const StoredTensor& tensor : file.tensors()) {
-    planned.push_back({tensor.name, tensor.dtype, tensor.shape});
-  }
-  const SafetensorsPlan plan(std::move(planned), file.metadata());
+inline void write_shard(const PlannedShard& shard, const std::filesystem::path& out,
+                        const MergeOptions& options, const Monitor& monitor, Steps& steps) {
   std::vector<Target> order;
-  for (const PlannedTensor& tensor : plan.tensors()) {
-    if (const auto found = here.find(tensor.name); found != here.end()) {
+  for (const PlannedTensor& tensor : shard.plan.tensors()) {
+    if (const auto found = shard.changed.find(tensor.name); found != shard.changed.end()) {
       order.push_back(found->second);
     }
   }
   Ahead ahead(std::move(order), options, monitor);
-  write_safetensors(out, plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
+  write_safetensors(out, shard.plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
     monitor.check();
-    if (here.contains(tensor.name)) {
+    if (shard.changed.contains(tensor.name)) {
       ahead.write(sink);
     } else {
-      copy_tensor(file, file.tensor(tensor.name), monitor, sink);
+      copy_tensor(*shard.file, shard.file->tensor(tensor.name), monitor, sink);
     }
     steps.done(static_cast<double>(tensor.bytes), tensor.name);
   });
+}
+
+/// The index of the shards as they are written.
+inline void write_index(const std::filesystem::path& old, const std::vector<PlannedShard>& shards,
+                        const std::filesystem::path& out) {
+  nlohmann::ordered_json index = lorma::detail::read_json_object(old, most_index_bytes).value;
+  std::uint64_t bytes = 0;
+  std::map<std::string, std::string> places;
+  for (const PlannedShard& shard : shards) {
+    for (const PlannedTensor& tensor : shard.plan.tensors()) {
+      places[tensor.name] = shard.name.string();
+      bytes += tensor.bytes;
+    }
+  }
+  index["weight_map"] = places;
+  if (index.contains("metadata") && index["metadata"].contains("total_size")) {
+    index["metadata"]["total_size"] = bytes;
+  }
+  lorma::detail::write_json(out, index);
 }
 
 /// Throws Error where something is at `out`, or an input would be replaced.
@@ -211,21 +271,34 @@ inline MergeReport report_of(const Checkpoint& base, const std::vector<Target>& 
   MergeReport report;
   report.remarks = std::move(remarks);
   for (const Target& target : targets) {
-    report.tensors.push_back(
-        {target.change->tensor, target.file->name(), std::string(dtype_name(target.tensor->dtype)),
-         static_cast<std::int64_t>(target.tensor->shape[0]),
-         static_cast<std::int64_t>(target.tensor->shape[1]), target.change->text()});
+    const SafetensorsFile& file = target.file != nullptr ? *target.file : *base.files().back();
+    report.tensors.push_back({target.change->tensor, file.name(),
+                              std::string(dtype_name(target.type)), target.start().shape,
+                              target.change->text()});
   }
   for (const auto& file : base.files()) {
     report.copied += file->tensors().size();
-    for (const StoredTensor& tensor : file->tensors()) report.bytes += tensor.bytes.size();
   }
-  report.copied -= targets.size();
+  for (const Target& target : targets) report.copied -= target.file != nullptr ? 1 : 0;
   for (const std::string& file : base.left_out()) {
     report.remarks.push_back("left out, as it would not be merged: " +
                              lorma::detail::in_quotes(file));
   }
   return report;
+}
+
+/// What a strength of 0, or taking out, does not touch: tensors that came whole.
+inline void leave_whole(std::vector<Target>& targets, const MergeOptions& options,
+                        std::vector<std::string>& remarks) {
+  if (!options.unmerge && options.strength != 0.0) return;
+  const auto is_whole = [](const Target& target) { return target.change->saved.has_value(); };
+  for (const Target& target : targets) {
+    if (!is_whole(target)) continue;
+    remarks.push_back(
+        (options.unmerge ? "not taken out, as the base's own is not known: " : "left out: ") +
+        lorma::detail::in_quotes(target.change->tensor));
+  }
+  std::erase_if(targets, is_whole);
 }
 
 }  // namespace detail
@@ -242,32 +315,41 @@ LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monito
   for (const Change& change : changes) {
     check_application(change, {options.unmerge, options.strength});
   }
-  const std::vector<Target> targets = fit(base, changes, options.lora_layout, remarks);
+  std::vector<Target> targets = fit(base, changes, options.lora_layout, remarks);
+  detail::leave_whole(targets, options, remarks);
   MergeReport report = detail::report_of(base, targets, std::move(remarks));
+  const std::vector<detail::PlannedShard> shards = detail::plan_output(base, targets);
+  for (const detail::PlannedShard& shard : shards) report.bytes += shard.plan.bytes();
   if (options.dry_run) return report;
   if (options.check_first) {
     double total = 0.0;
-    for (const Target& target : targets) total += double(target.tensor->bytes.size());
+    for (const Target& target : targets) total += double(target.start().bytes.size());
     detail::Steps steps(monitor, total, true);
     detail::Scratch scratch;
     for (const Target& target : targets) {
       detail::compute_weight(target, options, monitor, scratch);
-      steps.done(double(target.tensor->bytes.size()), "checking " + target.change->tensor);
+      steps.done(double(target.start().bytes.size()), "checking " + target.change->tensor);
     }
   }
   detail::Steps steps(monitor, static_cast<double>(report.bytes), true);
   const detail::Writing writing(monitor);
   if (base.is_single_file()) {
-    detail::write_shard(*base.files().front(), options.out, targets, options, monitor, steps);
+    detail::write_shard(shards.front(), options.out, options, monitor, steps);
   } else {
     AtomicDirectory directory(options.out);
-    for (std::size_t i = 0; i < base.files().size(); ++i) {
-      detail::write_shard(*base.files()[i], directory.path() / base.paths()[i].filename(), targets,
-                          options, monitor, steps);
+    for (const detail::PlannedShard& shard : shards) {
+      detail::write_shard(shard, directory.path() / shard.name, options, monitor, steps);
     }
+    const bool is_new = std::any_of(targets.begin(), targets.end(),
+                                    [](const Target& target) { return target.file == nullptr; });
     for (const auto& companion : base.companions()) {
       monitor.check();
-      directory.copy(companion.path, companion.name);
+      if (is_new && companion.name.string().ends_with(".safetensors.index.json") &&
+          !companion.name.has_parent_path()) {
+        detail::write_index(companion.path, shards, directory.path() / companion.name);
+      } else {
+        directory.copy(companion.path, companion.name);
+      }
     }
     directory.commit();
   }

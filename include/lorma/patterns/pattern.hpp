@@ -27,6 +27,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -147,6 +148,12 @@ class Pattern {
   Handle<pcre2_match_data_8> match_;
   Handle<pcre2_match_context_8> match_context_;
 };
+
+/// The pattern of an option; nothing where the option is empty, which is every name.
+inline std::optional<Pattern> pattern_of(const std::string& expression, const std::string& where) {
+  if (expression.empty()) return std::nullopt;
+  return Pattern(expression, where);
+}
 
 }  // namespace lorma::inline LORMA_ABI
 
