@@ -116,9 +116,8 @@ TEST_CASE("strength, and what cannot be taken out") {
   const auto merged = [&](const char* name, double strength) {
     lorma::model::MergeOptions options;
     options.base = cases / name / "base.safetensors";
-    options.adapter = cases / name / "adapter";
+    options.adapters = {{cases / name / "adapter", strength}};
     options.out = directory / "out.safetensors";
-    options.strength = strength;
     options.force = true;
     lorma::model::merge(options);
     return matrix(options.out, "q.weight");

@@ -55,7 +55,7 @@ inline lorma::model::MergeReport run(const fs::path& base, const fs::path& adapt
                                      const fs::path& out, bool unmerge = false) {
   lorma::model::MergeOptions options;
   options.base = base;
-  options.adapter = adapter;
+  options.adapters = {{adapter}};
   options.out = out;
   options.unmerge = unmerge;
   options.force = true;

@@ -27,8 +27,8 @@ struct State {
 
 /// A verb that runs `make` on its options; `add_own` adds those that it has alone.
 template <typename Options, typename AddOwn, typename Make>
-void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&& add_own,
-               Make make) {
+void add_maker(CLI::App& app, Outcome& outcome, const char* name, const char* description,
+               AddOwn&& add_own, Make make) {
   const auto state = std::make_shared<State<Options>>();
   CLI::App* verb = app.add_subcommand(name, description);
   add_own(*verb, state->options);
@@ -39,9 +39,10 @@ void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&
   verb->footer(
       "Exit code: 0 when done, 3 for wrong arguments or an input that is refused, 130 when "
       "stopped\nby Ctrl-C. Unless it is 0, the output is absent.");
-  verb->callback([state, make] {
+  verb->callback([state, make, &outcome] {
     Session session(state->quiet);
     const AdapterReport report = make(state->options, session.monitor());
+    outcome.output_stands = !state->options.dry_run;
     if (!state->quiet) {
       for (const std::string& line : report.remarks) std::cerr << "lorma: " << line << '\n';
     }
@@ -63,9 +64,9 @@ CLI::IsMember side() {
 
 }  // namespace
 
-void add_convert(CLI::App& app) {
+void add_convert(CLI::App& app, Outcome& outcome) {
   add_maker<ConvertOptions>(
-      app, "convert",
+      app, outcome, "convert",
       "Makes a PEFT LoRA adapter of a LoRMA adapter, or the reverse.\n"
       "Example: lorma convert adapter --to lora --base model.safetensors -o lora",
       [](CLI::App& verb, ConvertOptions& o) {
@@ -86,17 +87,15 @@ void add_convert(CLI::App& app) {
             ->capture_default_str();
         verb.add_option("--prefix", o.prefix,
                         "put before the modules of a LoRA adapter, such as transformer.");
-        verb.add_option("--layout", o.lora_layout, "how the weights of a LoRA adapter are stored")
-            ->transform(CLI::CheckedTransformer(lora_layouts()))
-            ->default_str("by_shape");
+        add_fit(verb, o.fit);
         verb.add_flag("--any-base", o.any_base, "take a base with another fingerprint");
       },
       convert);
 }
 
-void add_compose(CLI::App& app) {
+void add_compose(CLI::App& app, Outcome& outcome) {
   add_maker<ComposeOptions>(
-      app, "compose",
+      app, outcome, "compose",
       "One LoRMA+ adapter in place of two: the first, then the second.\n"
       "Example: lorma compose french legal -o french-legal",
       [](CLI::App& verb, ComposeOptions& o) {
@@ -109,9 +108,9 @@ void add_compose(CLI::App& app) {
       compose);
 }
 
-void add_resize(CLI::App& app) {
+void add_resize(CLI::App& app, Outcome& outcome) {
   add_maker<ResizeOptions>(
-      app, "resize",
+      app, outcome, "resize",
       "The nearest LoRMA+ adapter of another rank or strength.\n"
       "Example: lorma resize adapter --energy 0.99 -o smaller",
       [](CLI::App& verb, ResizeOptions& o) {
@@ -127,9 +126,9 @@ void add_resize(CLI::App& app) {
       resize);
 }
 
-void add_extract(CLI::App& app) {
+void add_extract(CLI::App& app, Outcome& outcome) {
   add_maker<ExtractOptions>(
-      app, "extract",
+      app, outcome, "extract",
       "Factors of what tuning changed, and whether a multiplier can reach it.\n"
       "Example: lorma extract base.safetensors tuned.safetensors -r 16 -o adapter",
       [](CLI::App& verb, ExtractOptions& o) {

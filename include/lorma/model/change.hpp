@@ -30,15 +30,16 @@ struct Change {
   std::optional<SavedTensor> saved = {};
   std::shared_ptr<const SafetensorsFile> file = {};  ///< that `saved` lies in
   WeightForm form = WeightForm::matrix;
-  bool is_exact_name = true;  ///< false: of a module that may be called otherwise in the base
-  bool is_optional = false;   ///< for a tensor that a module need not have: its bias
-  bool is_settled = true;     ///< false: `layout` is a guess of the configuration
-  std::string method = {};    ///< "(IA)^3"; empty: LoRMA, LoRA
+  bool is_optional = false;  ///< for a tensor that a module need not have: its bias
+  bool is_settled = true;    ///< false: `layout` is a guess of the configuration
+  std::string method = {};   ///< "(IA)^3"; empty: LoRMA, LoRA
   /// What the method's own definition makes of W0 (out x in), where `multiply` stands for another
   /// method: the proof of a conversion.
   std::function<void(Matrix<double>&)> definition = {};
 
   bool is_turned() const { return layout == WeightLayout::in_out; }
+  /// Whether it is a whole tensor and no more.
+  bool is_whole() const { return saved && !add && multiply.empty(); }
   /// "Identity, Pre, rank 8"
   std::string text() const;
 };
@@ -56,7 +57,6 @@ inline void add_saved(const std::vector<SavedTensor>& saved,
     const auto found = places.find(tensor.name);
     Change change;
     change.tensor = tensor.name;
-    change.is_exact_name = false;
     Change& target = found != places.end() ? changes[found->second] : change;
     target.saved = tensor;
     target.file = file;

@@ -11,10 +11,12 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lorma/io/json_file.hpp"
 #include "lorma/io/safetensors.hpp"
+#include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
@@ -22,6 +24,14 @@ namespace lorma::inline LORMA_ABI::model {
 /// The shards that an index file names, beside it. Throws FormatError.
 LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
     const std::filesystem::path& index);
+
+/// Whether a tensor is an output head, which many models tie to their embedding.
+inline bool is_head(std::string_view tensor) {
+  for (const std::string_view head : {"lm_head.weight", "embed_out.weight"}) {
+    if (tensor == head || tensor.ends_with('.' + std::string(head))) return true;
+  }
+  return false;
+}
 
 class Checkpoint {
  public:
@@ -41,10 +51,14 @@ class Checkpoint {
   /// Names of the files, beside each other.
   const std::vector<std::filesystem::path>& paths() const { return paths_; }
   bool is_single_file() const { return is_single_file_; }
+  /// The file that says which tensor is where; empty where there is none.
+  const std::filesystem::path& index() const { return index_; }
   /// The type in which most of its numbers with arithmetic are stored; F32 where there are none.
   Dtype main_type() const;
   /// "gpt2" and its like, from config.json beside the files; empty where there is none.
   const std::string& model_type() const { return model_type_; }
+  /// Whether the output head is the embedding, by config.json beside the files.
+  bool ties_heads() const { return ties_heads_; }
   /// Bytes of all tensors.
   double bytes() const;
 
@@ -54,17 +68,23 @@ class Checkpoint {
   };
   /// Files of the model that are no tensors: the index, configuration, vocabulary.
   const std::vector<Companion>& companions() const { return companions_; }
-  /// Files of the directory that hold the same weights in another form, and would not be merged.
+  /// What of the directory does not belong into a copy with other weights, and why: 'name': reason.
   const std::vector<std::string>& left_out() const { return left_out_; }
+  /// What of the companions a person should know.
+  const std::vector<std::string>& remarks() const { return remarks_; }
 
  private:
   void read_index(const std::filesystem::path& index);
   void find_companions(const std::filesystem::path& directory);
+  void read_config(const std::filesystem::path& directory);
 
   std::vector<std::filesystem::path> paths_;
+  std::filesystem::path index_;
   std::vector<Companion> companions_;
   std::vector<std::string> left_out_;
+  std::vector<std::string> remarks_;
   std::string model_type_;
+  bool ties_heads_ = false;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   bool is_single_file_ = false;
 };
@@ -106,16 +126,39 @@ inline bool is_other_weights(const std::filesystem::path& name) {
          (at_top.contains(extension) || name.string().ends_with(".bin.index.json"));
 }
 
-/// What config.json in a directory says of the model; empty where it says nothing.
-inline std::string model_type_in(const std::filesystem::path& directory) {
-  const std::filesystem::path config = directory / "config.json";
-  if (!std::filesystem::is_regular_file(config)) return "";
-  try {
-    const auto json = lorma::detail::read_json_object(config);
-    return lorma::detail::JsonFields(config, json.value).text("model_type", "");
-  } catch (const Error&) {
-    return "";
+/// Why a file of a model's directory is none of a copy with other weights; empty where it is.
+inline std::string reason_to_leave_out(const std::filesystem::path& name) {
+  if (name == adapter_config_name) {
+    return "an adapter's configuration, which loaders would follow away from the weights";
   }
+  return is_other_weights(name) ? "it would not be merged" : "";
+}
+
+/// Safetensors files and indices of a directory, for a message.
+inline std::string weights_in(const std::filesystem::path& directory) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".safetensors") || name.ends_with(".index.json")) {
+      names.push_back(lorma::detail::in_quotes(name));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names.empty() ? "none such file" : lorma::detail::listed(names);
+}
+
+/// Whether `path`, a link, leads to something within `directory`, or to the store of blobs in which
+/// a cache of models keeps what its snapshots link to.
+inline bool stays_within(const std::filesystem::path& path,
+                         const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  const auto is_below = [target = fs::weakly_canonical(path)](const fs::path& folder) {
+    const auto [end, ignored] =
+        std::mismatch(folder.begin(), folder.end(), target.begin(), target.end());
+    return end == folder.end();
+  };
+  const fs::path here = fs::weakly_canonical(directory);
+  return is_below(here) || is_below(here.parent_path().parent_path() / "blobs");
 }
 
 }  // namespace detail
@@ -140,7 +183,8 @@ LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
       files_.push_back(std::make_unique<SafetensorsFile>(single));
     } else {
       throw Error(lorma::detail::in_quotes(path.string(), 1024) +
-                  ": expected model.safetensors or model.safetensors.index.json in it");
+                  ": expected model.safetensors or model.safetensors.index.json in it, got " +
+                  detail::weights_in(path));
     }
     find_companions(path);
   } else if (path.extension() == ".json") {
@@ -151,11 +195,25 @@ LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
     files_.push_back(std::make_unique<SafetensorsFile>(path));
     is_single_file_ = true;
   }
-  model_type_ =
-      detail::model_type_in(std::filesystem::is_directory(path) ? path : path.parent_path());
+  read_config(std::filesystem::is_directory(path) ? path : path.parent_path());
+}
+
+LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& directory) {
+  const std::filesystem::path config = directory / "config.json";
+  if (!std::filesystem::is_regular_file(config)) return;
+  try {
+    const auto json = lorma::detail::read_json_object(config);
+    const lorma::detail::JsonFields fields(config, json.value);
+    model_type_ = fields.text("model_type", "");
+    const auto& text = fields.object("text_config");  // of models of more than text
+    ties_heads_ = fields.boolean("tie_word_embeddings") ||
+                  lorma::detail::JsonFields(config, text).boolean("tie_word_embeddings");
+  } catch (const Error&) {  // a configuration of something else
+  }
 }
 
 LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& index) {
+  index_ = index;
   paths_ = shards_of(index);
   std::map<std::string, const SafetensorsFile*> by_name;
   for (const std::filesystem::path& file : paths_) {
@@ -172,6 +230,9 @@ LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& in
 }
 
 LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::path& directory) {
+  const auto leave_out = [this](const std::filesystem::path& name, const std::string& why) {
+    left_out_.push_back(lorma::detail::in_quotes(name.string(), 1024) + ": " + why);
+  };
   for (auto it = std::filesystem::recursive_directory_iterator(directory);
        it != std::filesystem::recursive_directory_iterator(); ++it) {
     const std::filesystem::path name = it->path().lexically_relative(directory);
@@ -179,14 +240,26 @@ LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::pat
       if (it->is_directory()) it.disable_recursion_pending();
       continue;
     }
-    if (it->is_directory() && it->is_symlink()) left_out_.push_back(name.string() + " (a link)");
-    if (!it->is_regular_file()) continue;
-    if (std::find(paths_.begin(), paths_.end(), it->path()) != paths_.end()) continue;
-    if (detail::is_other_weights(name)) {
-      left_out_.push_back(name.string());
-    } else {
-      companions_.push_back({it->path(), name});
+    if (it->is_directory()) {
+      if (it->is_symlink()) leave_out(name, "a link to a folder");
+      continue;
     }
+    if (!it->is_regular_file()) {
+      leave_out(name, !it->is_symlink() ? "no regular file"
+                      : it->exists()    ? "a link to what is no regular file"
+                                        : "a link to nothing");
+      continue;
+    }
+    if (std::find(paths_.begin(), paths_.end(), it->path()) != paths_.end()) continue;
+    if (const std::string why = detail::reason_to_leave_out(name); !why.empty()) {
+      leave_out(name, why);
+      continue;
+    }
+    if (it->is_symlink() && !detail::stays_within(it->path(), directory)) {
+      remarks_.push_back(lorma::detail::in_quotes(name.string(), 1024) +
+                         " is a link out of the model: copied from there");
+    }
+    companions_.push_back({it->path(), name});
   }
 }
 

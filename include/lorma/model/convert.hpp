@@ -25,7 +25,7 @@ struct ConvertOptions {
   std::int64_t rank = 0;      ///< at most, of a truncated change; 0: the adapter's own
   double energy = 1.0;        ///< share of the squared change that is enough; `rank` 0: any rank
   std::string prefix;         ///< put before the modules of a LoRA adapter to be made
-  LoraLayout lora_layout = LoraLayout::by_shape;
+  FitOptions fit;
   bool any_base = false;  ///< take a base whose fingerprint is another
   bool dry_run = false;   ///< compute and report, write nothing
 };
@@ -61,7 +61,7 @@ inline LoraLayer additive(const Target& target, const ConvertOptions& options,
                           AdapterReport& report) {
   const Change& change = *target.change;
   const StoredTensor& tensor = *target.tensor;
-  check_fingerprint(change, tensor, options.any_base);
+  if (!options.any_base) check_fingerprint(change, tensor);
   LoraLayer result;
   result.module = options.prefix + peft_module(change.tensor);
   result.B.resize(static_cast<Index>(tensor.shape[change.is_turned() ? 1 : 0]), 0);
@@ -94,7 +94,7 @@ inline AdapterReport to_lora(const ConvertOptions& options, const Checkpoint& ba
     throw FormatError(
         "PEFT has one 'fan_in_fan_out' an adapter: expected one layout for all weights, got both");
   }
-  const std::vector<Target> targets = fit(base, changes, LoraLayout::by_shape, report.remarks);
+  const std::vector<Target> targets = fit(base, changes, options.fit, report.remarks);
   PeftLora lora;
   lora.base_model = read_lorma_adapter(options.adapter).base_model;
   lora.fan_in_fan_out = !changes.empty() && changes.front().is_turned();
@@ -174,7 +174,7 @@ inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& b
   }
   AdapterReport report;
   std::vector<Change> changes = read_changes(options.adapter, report.remarks);
-  const std::vector<Target> targets = fit(base, changes, options.lora_layout, report.remarks);
+  const std::vector<Target> targets = fit(base, changes, options.fit, report.remarks);
   LormaAdapter adapter;
   adapter.base_model = base_model_of(options.adapter);
   Steps steps(monitor, static_cast<double>(targets.size()), false);

@@ -16,6 +16,7 @@
 #include "lorma/model/change.hpp"
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/match_names.hpp"
 #include "lorma/model/stored_weight.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
@@ -38,15 +39,23 @@ enum class LoraLayout { by_shape, out_in, in_out };
 /// Their names on the command line.
 LORMA_MODEL_FUNCTION std::map<std::string, LoraLayout> lora_layouts();
 
-/// Finds the weight of every change. A LoRA adapter's modules may have a prefix more or less than
-/// the base's tensors, the same for all, and a weight that is not square shows its layout by
-/// itself; changes are settled accordingly. Throws FormatError with all that does not fit.
-LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
-                                             LoraLayout layout, std::vector<std::string>& remarks);
+/// What the caller knows of names and layouts.
+struct FitOptions {
+  LoraLayout layout = LoraLayout::by_shape;
+  std::vector<Rename> renames;  ///< of the adapter's tensors; the first that changes a name counts
+};
 
-/// Throws FormatError unless the tensor is the one that the change was made for.
+/// Finds the weight of every change. Names may differ from the base's in what stands before them
+/// (match_names.hpp), and a LoRA adapter's weight that is not square shows its layout by itself;
+/// changes are settled accordingly. Throws FormatError with all that does not fit.
+LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
+                                             const FitOptions& options,
+                                             std::vector<std::string>& remarks);
+
+/// Throws FormatError unless the tensor is the one that the change was made for; to undo it, where
+/// it is: a weight that the change is not in.
 LORMA_MODEL_FUNCTION void check_fingerprint(const Change& change, const StoredTensor& tensor,
-                                            bool any_base);
+                                            bool undo = false);
 
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
@@ -125,78 +134,59 @@ inline std::string misfit(const Change& change, const StoredTensor& tensor) {
   return "";
 }
 
-/// A prefix that every tensor of the changes has too much, or too little.
-struct Prefix {
-  std::string text;
-  bool is_extra = false;
-
-  std::string of(const std::string& tensor) const {
-    if (!is_extra) return text + tensor;
-    return tensor.starts_with(text) ? tensor.substr(text.size()) : tensor;
-  }
-};
-
-/// Names of which the first says what those of all have too much or too little.
-inline std::vector<std::string> names_to_settle(const std::vector<Change>& changes) {
-  std::vector<std::string> names;
-  for (const Change& change : changes) {
-    const bool is_flattened = change.add && change.add->is_flattened;
-    const bool is_new = change.saved && !change.add && change.multiply.empty();
-    if (change.is_exact_name || change.is_optional || is_flattened || is_new) continue;
-    names.push_back(change.tensor);
-  }
-  return names;
-}
-
-/// The prefix with which all of the names are in the base, where there is exactly one.
-inline std::optional<Prefix> find_prefix(const Checkpoint& base,
-                                         const std::vector<std::string>& names) {
-  const std::string& first = names.front();
-  std::vector<Prefix> candidates;
-  for (std::size_t dot = first.find('.'); dot != first.npos; dot = first.find('.', dot + 1)) {
-    candidates.push_back({first.substr(0, dot + 1), true});
-  }
-  for (const auto& file : base.files()) {
-    for (const StoredTensor& tensor : file->tensors()) {
-      const std::string& name = tensor.name;
-      if (name.size() > first.size() + 1 && name.ends_with('.' + first)) {
-        candidates.push_back({name.substr(0, name.size() - first.size()), false});
-      }
+/// The base's names in place of the adapter's.
+inline void settle_names(const Checkpoint& base, std::vector<Change>& changes,
+                         const std::vector<Rename>& renames, std::vector<std::string>& remarks,
+                         std::vector<std::string>& problems) {
+  std::vector<std::string*> names;
+  std::vector<const Change*> owners;  // of the names
+  std::map<std::string, const Change*> weights;
+  const auto rename = [&](std::string& name) {
+    for (const Rename& one : renames) {
+      std::string other = one.of(name);
+      if (other == name) continue;
+      name = std::move(other);
+      return;
+    }
+  };
+  for (Change& change : changes) {
+    if (change.add && change.add->is_flattened) continue;
+    std::vector<std::string*> own = {&change.tensor};
+    if (change.add && !change.add->parameters.empty()) {
+      own.clear();
+      for (std::string& parameter : change.add->parameters) own.push_back(&parameter);
+    }
+    for (std::string* name : own) {
+      const std::string old = *name;
+      rename(*name);
+      weights.emplace(old, &change);
+      if (change.is_optional) continue;
+      names.push_back(name);
+      owners.push_back(&change);
     }
   }
-  std::optional<Prefix> result;
-  for (const Prefix& prefix : candidates) {
-    const bool all = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-      return base.find(prefix.of(name)).file != nullptr;
-    });
-    if (!all) continue;
-    if (result) return std::nullopt;
-    result = prefix;
-  }
-  return result;
-}
-
-inline void settle_names(const Checkpoint& base, std::vector<Change>& changes,
-                         std::vector<std::string>& remarks) {
-  const std::vector<std::string> names = names_to_settle(changes);
-  const bool known = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-    return base.find(name).file != nullptr;
-  });
-  if (known) return;
-  const std::optional<Prefix> prefix = find_prefix(base, names);
-  if (!prefix) return;  // what is missing will be said
+  std::map<const Change*, std::string> before;  // a module's bias follows its weight
+  for (const auto& [name, change] : weights) before.emplace(change, name);
+  const auto fits = [&](std::size_t i, const StoredTensor& tensor) {
+    const Change& change = *owners[i];
+    if (change.saved && change.saved->tensor->shape != tensor.shape) return false;
+    if (misfit(change, tensor).empty()) return true;
+    if (change.is_settled) return false;
+    Change turned = change;  // whose layout its shape will show
+    turned.layout = turned.is_turned() ? WeightLayout::out_in : WeightLayout::in_out;
+    return misfit(turned, tensor).empty();
+  };
+  match_names(base, std::move(names), fits, remarks, problems);
+  constexpr std::string_view bias = "bias", weight = "weight";
   for (Change& change : changes) {
-    if (change.is_exact_name) continue;
-    const std::string name = prefix->of(change.tensor);
-    // A whole tensor that the base does not have keeps the name that it came with.
-    if (!change.saved || prefix->is_extra || base.find(name).file != nullptr) change.tensor = name;
-    if (!change.add) continue;
-    for (std::string& parameter : change.add->parameters) parameter = prefix->of(parameter);
+    if (!change.is_optional || !change.tensor.ends_with(bias)) continue;
+    std::string name = before[&change];
+    name.replace(name.size() - bias.size(), bias.size(), weight);
+    const auto found = weights.find(name);
+    if (found == weights.end() || !found->second->tensor.ends_with(weight)) continue;
+    change.tensor = found->second->tensor;
+    change.tensor.replace(change.tensor.size() - weight.size(), weight.size(), bias);
   }
-  remarks.push_back("the adapter's modules have the prefix " +
-                    lorma::detail::in_quotes(prefix->text) +
-                    (prefix->is_extra ? ", which the base's tensors lack"
-                                      : " in the base, which the adapter's names lack"));
 }
 
 /// Names whose dots are underscores find the tensors that end so, of which there may be one each.
@@ -393,6 +383,16 @@ inline void settle_layouts(const Checkpoint& base, std::vector<Change>& changes,
   }
 }
 
+/// Why there is no tensor of a name.
+inline std::string absent(const Checkpoint& base, const std::string& name) {
+  std::string text = "the base has no tensor " + lorma::detail::in_quotes(name);
+  if (is_head(name) && base.ties_heads()) {
+    text +=
+        ", as it uses the embedding there (tie_word_embeddings): save it with a head of its own";
+  }
+  return text;
+}
+
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION std::map<std::string, LoraLayout> lora_layouts() {
@@ -402,22 +402,28 @@ LORMA_MODEL_FUNCTION std::map<std::string, LoraLayout> lora_layouts() {
 }
 
 LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
-                                             LoraLayout layout, std::vector<std::string>& remarks) {
+                                             const FitOptions& options,
+                                             std::vector<std::string>& remarks) {
   std::vector<std::string> problems;
-  detail::settle_names(base, changes, remarks);
   detail::settle_flattened(base, changes, remarks, problems);
+  detail::settle_names(base, changes, options.renames, remarks, problems);
   detail::settle_parameters(base, changes, problems);
-  detail::settle_layouts(base, changes, layout, problems);
+  detail::settle_layouts(base, changes, options.layout, problems);
+  std::map<std::string_view, std::size_t> taken;
+  for (const Change& change : changes) {
+    if (++taken[change.tensor] != 2) continue;
+    problems.push_back("several weights of the adapter are " +
+                       lorma::detail::in_quotes(change.tensor) + " in the base");
+  }
   std::vector<Target> targets;
   for (Change& change : changes) {
     const Checkpoint::Found found = base.find(change.tensor);
     if (found.file == nullptr && (!change.saved || !change.saved->is_named)) {
       if (change.is_optional) continue;
-      problems.push_back(change.saved
-                             ? "unexpected tensor " +
-                                   lorma::detail::in_quotes(change.saved->tensor->name) +
-                                   ", which neither the base nor 'modules_to_save' names"
-                             : "the base has no tensor " + lorma::detail::in_quotes(change.tensor));
+      problems.push_back(change.saved ? "unexpected tensor " +
+                                            lorma::detail::in_quotes(change.saved->tensor->name) +
+                                            ", which neither the base nor 'modules_to_save' names"
+                                      : detail::absent(base, change.tensor));
       continue;
     }
     Target target{&change, found.file, found.tensor};
@@ -430,8 +436,8 @@ LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector
       problems.push_back(std::move(why));
       continue;
     }
-    const bool only_saved = change.saved && !change.add && change.multiply.empty();
-    if (only_saved && found.file != nullptr && same_bytes(target.start(), *found.tensor)) continue;
+    if (change.is_whole() && found.file != nullptr && same_bytes(target.start(), *found.tensor))
+      continue;
     targets.push_back(target);
   }
   if (problems.empty()) return targets;
@@ -439,12 +445,19 @@ LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector
 }
 
 LORMA_MODEL_FUNCTION void check_fingerprint(const Change& change, const StoredTensor& tensor,
-                                            bool any_base) {
-  if (any_base || change.fingerprint.empty()) return;
+                                            bool undo) {
+  if (change.fingerprint.empty()) return;
   const std::string here = fingerprint(tensor);
-  if (here == change.fingerprint) return;
-  throw FormatError(lorma::detail::in_quotes(change.tensor) +
-                    ": the adapter was made for a weight " +
+  const std::string name = lorma::detail::in_quotes(change.tensor);
+  if (undo && here == change.fingerprint) {
+    throw FormatError(
+        name +
+        ": expected a weight that the adapter is merged into, got the one that it was "
+        "made for, in which there is nothing to take out (--any-base takes it all the "
+        "same)");
+  }
+  if (undo || here == change.fingerprint) return;
+  throw FormatError(name + ": the adapter was made for a weight " +
                     lorma::detail::in_quotes(change.fingerprint) + ", this one is " +
                     lorma::detail::in_quotes(here) + " (--any-base takes it all the same)");
 }

@@ -9,6 +9,9 @@
 ///   for (const LormaLayer& layer : adapter.layers) ...      // layer.B (n x r), layer.A (r x n)
 ///   write_lorma_adapter("other", adapter);
 ///
+/// With inflations of your own: read_lorma_adapter("adapter", names_in<TypeList<Identity, Mine>>),
+/// and the same list to write. visit_layer.hpp makes adapters of layers, and layers of adapters.
+///
 /// `peft_type` is LORMA, never LORA, so that no runtime of additive adapters takes it for one. Each
 /// layer names the fingerprint of the weight that it was made for.
 
@@ -16,6 +19,7 @@
 #include <set>
 #include <vector>
 
+#include "lorma/adapter/by_name.hpp"
 #include "lorma/io/fingerprint.hpp"
 #include "lorma/io/json_file.hpp"
 #include "lorma/io/safetensors_reader.hpp"
@@ -46,7 +50,7 @@ struct OutputSlice {
 struct LormaLayer {
   std::string weight;   ///< name of the tensor in the base, "encoder.layer.0.output.dense.weight"
   OutputSlice outputs;  ///< W0 is these rows of the weight (out x in)
-  std::string inflation = "Identity";  ///< Identity, CyclicPermutation or None
+  std::string inflation = "Identity";  ///< a name of AllInflations, or of your own list
   std::string side = "Pre";            ///< Pre: W = P W0; Post: W = W0 P
   Matrix<float> B;                     ///< n x r
   Matrix<float> A;                     ///< r x n
@@ -72,10 +76,12 @@ namespace detail {
 
 /// What keeps layers from being an adapter, in words: a weight that two of them adapt, slices that
 /// do not fit, names of policies that do not exist.
-LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(const std::vector<LormaLayer>& layers);
+LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(
+    const std::vector<LormaLayer>& layers, NameList inflations = names_in<AllInflations>);
 
 #ifdef LORMA_MODEL_BODIES
-LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(const std::vector<LormaLayer>& layers) {
+LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(const std::vector<LormaLayer>& layers,
+                                                          NameList inflations) {
   std::vector<std::string> problems;
   std::map<std::string_view, std::vector<const LormaLayer*>> by_weight;
   const auto complain = [&problems](const LormaLayer& layer, const std::string& what) {
@@ -90,14 +96,13 @@ LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(const std::vector<Lorm
       complain(layer, "expected as many outputs as B has rows, got " + std::to_string(slice.count) +
                           " and " + std::to_string(layer.B.rows()));
     }
-    if (layer.side != "Pre" && layer.side != "Post") {
-      complain(layer, "expected 'side' Pre or Post, got " + in_quotes(layer.side));
-    }
-    if (layer.inflation != "Identity" && layer.inflation != "CyclicPermutation" &&
-        layer.inflation != "None") {
-      complain(layer, "expected 'inflation' Identity, CyclicPermutation or None, got " +
-                          in_quotes(layer.inflation));
-    }
+    const auto check_name = [&](const char* field, const std::string& name, NameList known) {
+      if (std::find(known.begin(), known.end(), name) != known.end()) return;
+      complain(layer, "expected '" + std::string(field) + "' to be one of " + joined(known) +
+                          ", got " + in_quotes(name));
+    };
+    check_name("side", layer.side, names_in<AllSides>);
+    check_name("inflation", layer.inflation, inflations);
     if (!(layer.alpha > 0.0) || !std::isfinite(layer.alpha)) {
       complain(layer, "expected a finite 'alpha' above 0, got " + std::to_string(layer.alpha));
     }
@@ -127,10 +132,12 @@ LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(const std::vector<Lorm
 
 /// Reads a directory. Throws Error if a file cannot be read; FormatError for another peft_type or a
 /// newer version, and for missing, unexpected and misshaped tensors, all of them in one message.
-LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory);
+LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory,
+                                                     NameList inflations = names_in<AllInflations>);
 
 #ifdef LORMA_MODEL_BODIES
-LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory) {
+LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory,
+                                                     NameList inflations) {
   const std::filesystem::path config_path = directory / adapter_config_name;
   const detail::JsonDocument config = detail::read_json_object(config_path);
   const detail::JsonFields fields(config_path, config.value);
@@ -197,7 +204,7 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
     }
   }
   detail::throw_problems(directory / adapter_model_name, problems);
-  detail::throw_problems(config_path, detail::problems_of(adapter.layers));
+  detail::throw_problems(config_path, detail::problems_of(adapter.layers, inflations));
   return adapter;
 }
 #endif
@@ -206,12 +213,13 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
 /// fit, NonFinite, FormatError for outputs that two layers adapt and for what read_lorma_adapter
 /// refuses.
 LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& directory,
-                                              const LormaAdapter& adapter);
+                                              const LormaAdapter& adapter,
+                                              NameList inflations = names_in<AllInflations>);
 
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& directory,
-                                              const LormaAdapter& adapter) {
-  detail::throw_problems(directory, detail::problems_of(adapter.layers));
+                                              const LormaAdapter& adapter, NameList inflations) {
+  detail::throw_problems(directory, detail::problems_of(adapter.layers, inflations));
   nlohmann::ordered_json config;
   config["peft_type"] = "LORMA";
   config["format_version"] = lorma_adapter_version;

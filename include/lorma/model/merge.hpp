@@ -2,7 +2,13 @@
 #ifndef LORMA_MODEL_MERGE_HPP
 #define LORMA_MODEL_MERGE_HPP
 
-/// An adapter into a checkpoint, or out of it again.
+/// Adapters into a checkpoint, or out of it again.
+///
+///   MergeOptions options;
+///   options.base = "model";
+///   options.adapters = {{"french"}, {"legal", 0.5}};   // the first, then half of the second
+///   options.out = "merged";
+///   MergeReport report = merge(options);
 
 #include <algorithm>
 #include <chrono>
@@ -13,29 +19,40 @@
 #include <future>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lorma/io/atomic_directory.hpp"
-#include "lorma/model/apply.hpp"
+#include "lorma/io/json_file.hpp"
+#include "lorma/model/compiled.hpp"
 #include "lorma/model/fit.hpp"
+#include "lorma/model/merge_record.hpp"
+#include "lorma/model/merged_weight.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/read_changes.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
+/// An adapter and how much of it.
+struct AdapterInUse {
+  std::filesystem::path path;  ///< directory of a LoRMA or PEFT LoRA adapter
+  double strength = 1.0;       ///< t of (1 - t) W0 + t W
+};
+
 struct MergeOptions {
-  std::filesystem::path base;     ///< file, index or directory (checkpoint.hpp)
-  std::filesystem::path adapter;  ///< directory of a LoRMA or PEFT LoRA adapter
-  std::filesystem::path out;      ///< a file for a file, else a directory that does not exist
-  bool unmerge = false;
-  double strength = 1.0;     ///< t of (1 - t) W0 + t W
-  bool in_double = false;    ///< compute in double; F64 weights always are
+  std::filesystem::path base;          ///< file, index or directory (checkpoint.hpp)
+  std::vector<AdapterInUse> adapters;  ///< in the order in which they are merged
+  std::filesystem::path out;           ///< a file for a file, else a directory that does not exist
+  bool unmerge = false;                ///< the last one is taken out first
+  bool in_double = false;              ///< compute in double; F64 weights always are
   bool check_first = false;  ///< look for NaN and infinity in all results before any is written
-  bool any_base = false;     ///< take a base whose fingerprint is another
-  LoraLayout lora_layout = LoraLayout::by_shape;
-  bool force = false;    ///< replace an output file
+  bool any_base = false;     ///< do not ask for fingerprints
+  FitOptions fit;
+  /// Replace an output file; merge what is merged already; take out what the metadata does not
+  /// allow.
+  bool force = false;
   bool dry_run = false;  ///< check everything that reading headers and factors can
   unsigned ahead = 1;    ///< weights computed while one is written, a thread each
 };
@@ -56,84 +73,29 @@ struct MergeReport {
   double seconds = 0.0;
 };
 
-/// The next weights are computed while one is written, as many as there are cores but four at most:
-/// memory of so many adapted weights in the compute type and in their own, the factors and a few
-/// pages. Each weight is computed in float (or
-/// double) and rounded once to its own type. Throws Error, with all tensors that are missing
-/// or misshaped in one message; the output is then absent and the input whole.
+/// Each weight is computed in float (or double), with all adapters that have it, and rounded once
+/// to its own type. Whatever headers, factors and fingerprints can tell is checked before the first
+/// byte is written. The next weights are computed while one is written: memory of so many in the
+/// compute type and in their own, the factors and a few pages. Throws Error, with all tensors that
+/// are missing or misshaped in one message; the output is then absent and the input whole.
 LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor = {});
 
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
 
-/// Memory that one weight after the other is computed in: fresh pages cost as much as the work.
-struct Scratch {
-  RowMajorMatrix<float> single;
-  RowMajorMatrix<double> full;
-  std::vector<std::byte> bytes;  ///< the new weight, as it is to be stored
-
-  template <typename S>
-  RowMajorMatrix<S>& in() {
-    if constexpr (std::same_as<S, double>)
-      return full;
-    else
-      return single;
-  }
-};
-
-/// The new weight of one target, as it is to be stored, into scratch.bytes. Throws NonFinite where
-/// it is not finite.
-inline void compute_weight(const Target& target, const MergeOptions& options,
-                           const Monitor& monitor, Scratch& scratch) {
-  monitor.check();
-  const Change& change = *target.change;
-  if (target.file != nullptr) {
-    check_fingerprint(change, *target.tensor, options.unmerge || options.any_base);
-  }
-  const StoredTensor& start = target.start();
-  // A whole tensor has no multiple: less of it is more of the base's.
-  const bool is_mixed = change.saved && options.strength != 1.0 && target.file != nullptr &&
-                        target.tensor->shape == start.shape;
-  const bool is_copy = change.saved && !change.add && change.multiply.empty() && !is_mixed;
-  if (is_copy && start.dtype == target.type) {
-    scratch.bytes.assign(start.bytes.begin(), start.bytes.end());
-    return;
-  }
-  const MatrixStack stack = matrices_of(change.form, start.shape).value_or(flat(start.shape));
-  const auto in = [&](auto zero) {
-    using S = decltype(zero);
-    RowMajorMatrix<S>& W = scratch.in<S>();
-    load<S>(target.start_file(), start, stack, W);
-    apply<S>(change,
-             {options.unmerge, change.saved ? 1.0 : options.strength, epsilon_of(target.type)}, W);
-    if (is_mixed) {
-      RowMajorMatrix<S> base;
-      load<S>(*target.file, *target.tensor, stack, base);
-      const auto t = static_cast<S>(options.strength);
-      W = (S(1) - t) * base + t * W;
-    }
-    monitor.check();
-    round<S>(change.tensor, W, target.type, scratch.bytes);
-  };
-  if (options.in_double || target.type == Dtype::F64) {
-    in(double{});
-  } else {
-    in(float{});
-  }
-}
-
-/// Changed weights in a known order, the next ones computed while one is written.
+/// Weights in a known order, the next ones computed while one is written.
 class Ahead {
  public:
-  Ahead(std::vector<Target> targets, const MergeOptions& options, const Monitor& monitor)
-      : targets_(std::move(targets)), options_(options), monitor_(monitor) {
-    for (unsigned i = 0; i < std::max(options.ahead, 1U); ++i) start(std::make_unique<Scratch>());
+  Ahead(std::vector<const MergedWeight*> weights, const Computation& how, unsigned count,
+        const Monitor& monitor)
+      : weights_(std::move(weights)), how_(how), monitor_(monitor) {
+    for (unsigned i = 0; i < std::max(count, 1U); ++i) start(std::make_unique<WeightScratch>());
   }
 
   /// Hands the next weight to the sink, then begins another one in its memory.
   void write(const ByteSink& sink) {
     results_.front().done.get();
-    std::unique_ptr<Scratch> scratch = std::move(results_.front().scratch);
+    std::unique_ptr<WeightScratch> scratch = std::move(results_.front().scratch);
     results_.pop_front();
     sink(scratch->bytes);
     start(std::move(scratch));
@@ -141,222 +103,408 @@ class Ahead {
 
  private:
   struct Result {
-    const Target* target;
-    std::unique_ptr<Scratch> scratch;
+    std::unique_ptr<WeightScratch> scratch;
     std::future<void> done;  // its destructor waits: last to be made, first to go
   };
 
-  void start(std::unique_ptr<Scratch> scratch) {
-    if (next_ == targets_.size()) return;
-    const Target& target = targets_[next_++];
-    Scratch& memory = *scratch;
-    results_.push_back({&target, std::move(scratch), {}});
-    results_.back().done = std::async(std::launch::async, [this, &target, &memory] {
+  void start(std::unique_ptr<WeightScratch> scratch) {
+    if (next_ == weights_.size()) return;
+    const MergedWeight& weight = *weights_[next_++];
+    WeightScratch& memory = *scratch;
+    results_.push_back({std::move(scratch), {}});
+    results_.back().done = std::async(std::launch::async, [this, &weight, &memory] {
       if (monitor_.begin_thread) monitor_.begin_thread();
-      compute_weight(target, options_, monitor_, memory);
+      compute_weight(weight, how_, monitor_, memory);
     });
   }
 
-  std::vector<Target> targets_;
-  const MergeOptions& options_;
+  std::vector<const MergedWeight*> weights_;
+  Computation how_;
   const Monitor& monitor_;
   std::size_t next_ = 0;
   std::deque<Result> results_;
 };
 
-inline void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
-                        const Monitor& monitor, const ByteSink& sink) {
-  constexpr std::size_t piece = std::size_t(4) << 20;
-  for (std::size_t at = 0; at < tensor.bytes.size(); at += piece) {
-    monitor.check();
-    const auto part = tensor.bytes.subspan(at, std::min(piece, tensor.bytes.size() - at));
-    file.prefetch(part);
-    sink(part);
-    file.forget(part);
+/// All that a merge needs to know, before anything is written.
+class Merge {
+ public:
+  Merge(const MergeOptions& options, const Monitor& monitor)
+      : options_(options), monitor_(monitor), base_(options.base) {
+    check_output();
+    read_adapters();
+    check_records();
+    find_tied_head();
+    make_report();
+    plan_files();
   }
-}
 
-/// A file of the output, laid out before anything is computed or written.
-struct PlannedShard {
-  const SafetensorsFile* file;  ///< of the base, whose tensors it holds
-  std::filesystem::path name;
-  SafetensorsPlan plan;
-  std::map<std::string_view, Target> changed;
-};
+  MergeReport& report() { return report_; }
 
-/// Tensors that the base does not have go into its last file.
-inline std::vector<PlannedShard> plan_output(const Checkpoint& base,
-                                             const std::vector<Target>& targets) {
-  std::vector<PlannedShard> shards;
-  for (std::size_t i = 0; i < base.files().size(); ++i) {
-    const SafetensorsFile& file = *base.files()[i];
-    const bool is_last = i + 1 == base.files().size();
-    std::map<std::string_view, Target> changed;
-    std::vector<PlannedTensor> planned;
-    for (const Target& target : targets) {
-      if (target.file != &file && !(target.file == nullptr && is_last)) continue;
-      changed[target.change->tensor] = target;
-      planned.push_back({target.change->tensor, target.type, target.start().shape});
-    }
-    for (const StoredTensor& tensor : file.tensors()) {
-      if (changed.contains(tensor.name)) continue;
-      planned.push_back({tensor.name, tensor.dtype, tensor.shape});
-    }
-    shards.push_back({&file, base.paths()[i].filename(),
-                      SafetensorsPlan(std::move(planned), file.metadata()), std::move(changed)});
-  }
-  return shards;
-}
-
-/// A shard with the changed tensors made as they are written.
-inline void write_shard(const PlannedShard& shard, const std::filesystem::path& out,
-                        const MergeOptions& options, const Monitor& monitor, Steps& steps) {
-  std::vector<Target> order;
-  for (const PlannedTensor& tensor : shard.plan.tensors()) {
-    if (const auto found = shard.changed.find(tensor.name); found != shard.changed.end()) {
-      order.push_back(found->second);
+  /// Throws FormatError unless every weight is the one that its adapters were made for, or, to
+  /// unmerge, where it is: then there is nothing to take out.
+  void check_fingerprints() {
+    if (options_.any_base) return;
+    Steps steps(monitor_, bytes_of_weights(), true);
+    for (const MergedWeight& weight : weights_) {
+      if (weight.file == nullptr) continue;
+      for (const WeightedChange& one : weight.changes) {
+        check_fingerprint(*one.change, *weight.tensor, options_.unmerge);
+      }
+      steps.done(static_cast<double>(weight.tensor->bytes.size()),
+                 "recognizing " + weight.tensor->name);
+      monitor_.check();
     }
   }
-  Ahead ahead(std::move(order), options, monitor);
-  write_safetensors(out, shard.plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
-    monitor.check();
-    if (shard.changed.contains(tensor.name)) {
-      ahead.write(sink);
-    } else {
-      copy_tensor(*shard.file, shard.file->tensor(tensor.name), monitor, sink);
-    }
-    steps.done(static_cast<double>(tensor.bytes), tensor.name);
-  });
-}
 
-/// The index of the shards as they are written.
-inline void write_index(const std::filesystem::path& old, const std::vector<PlannedShard>& shards,
-                        const std::filesystem::path& out) {
-  nlohmann::ordered_json index = lorma::detail::read_json_object(old, most_index_bytes).value;
-  std::uint64_t bytes = 0;
-  std::map<std::string, std::string> places;
-  for (const PlannedShard& shard : shards) {
-    for (const PlannedTensor& tensor : shard.plan.tensors()) {
-      places[tensor.name] = shard.name.string();
-      bytes += tensor.bytes;
+  /// Computes every weight. Throws NonFinite.
+  void check_results() {
+    Steps steps(monitor_, bytes_of_weights(), true);
+    WeightScratch scratch;
+    for (const MergedWeight& weight : weights_) {
+      compute_weight(weight, how(), monitor_, scratch);
+      steps.done(weight.bytes(), "checking " + weight.name);
     }
   }
-  index["weight_map"] = places;
-  if (index.contains("metadata") && index["metadata"].contains("total_size")) {
-    index["metadata"]["total_size"] = bytes;
-  }
-  lorma::detail::write_json(out, index);
-}
 
-/// Throws Error where something is at `out`, or an input would be replaced.
-inline void check_output(const MergeOptions& options, const Checkpoint& base) {
-  const std::string name = lorma::detail::in_quotes(options.out.string(), 1024);
-  if (!std::filesystem::exists(std::filesystem::symlink_status(options.out))) return;
-  if (!base.is_single_file() || !options.force) {
-    throw Error(name + ": expected an output that does not exist" +
-                (base.is_single_file() ? " (--force replaces a file)" : ""));
-  }
-  std::vector<std::filesystem::path> inputs = base.paths();
-  inputs.push_back(options.adapter / adapter_config_name);
-  inputs.push_back(options.adapter / adapter_model_name);
-  for (const std::filesystem::path& input : inputs) {
-    std::error_code ignored;
-    if (!std::filesystem::equivalent(input, options.out, ignored)) continue;
-    throw Error(name + ": expected an output other than the inputs");
-  }
-}
-
-inline MergeReport report_of(const Checkpoint& base, const std::vector<Target>& targets,
-                             std::vector<std::string> remarks) {
-  MergeReport report;
-  report.remarks = std::move(remarks);
-  for (const Target& target : targets) {
-    const SafetensorsFile& file = target.file != nullptr ? *target.file : *base.files().back();
-    report.tensors.push_back({target.change->tensor, file.name(),
-                              std::string(dtype_name(target.type)), target.start().shape,
-                              target.change->text()});
-  }
-  for (const auto& file : base.files()) {
-    report.copied += file->tensors().size();
-  }
-  for (const Target& target : targets) report.copied -= target.file != nullptr ? 1 : 0;
-  for (const std::string& file : base.left_out()) {
-    report.remarks.push_back("left out, as it would not be merged: " +
-                             lorma::detail::in_quotes(file));
-  }
-  return report;
-}
-
-/// What a strength of 0, or taking out, does not touch: tensors that came whole.
-inline void leave_whole(std::vector<Target>& targets, const MergeOptions& options,
-                        std::vector<std::string>& remarks) {
-  if (!options.unmerge && options.strength != 0.0) return;
-  const auto is_whole = [](const Target& target) { return target.change->saved.has_value(); };
-  for (const Target& target : targets) {
-    if (!is_whole(target)) continue;
-    remarks.push_back(
-        (options.unmerge ? "not taken out, as the base's own is not known: " : "left out: ") +
-        lorma::detail::in_quotes(target.change->tensor));
-  }
-  std::erase_if(targets, is_whole);
-}
-
-}  // namespace detail
-
-LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor) {
-  const auto begin = std::chrono::steady_clock::now();
-  if (!std::isfinite(options.strength)) {
-    throw Error("expected a finite strength, got " + std::to_string(options.strength));
-  }
-  const Checkpoint base(options.base);
-  detail::check_output(options, base);
-  std::vector<std::string> remarks;
-  std::vector<Change> changes = read_changes(options.adapter, remarks);
-  for (const Change& change : changes) {
-    check_application(change, {options.unmerge, options.strength});
-  }
-  std::vector<Target> targets = fit(base, changes, options.lora_layout, remarks);
-  detail::leave_whole(targets, options, remarks);
-  MergeReport report = detail::report_of(base, targets, std::move(remarks));
-  const std::vector<detail::PlannedShard> shards = detail::plan_output(base, targets);
-  for (const detail::PlannedShard& shard : shards) report.bytes += shard.plan.bytes();
-  if (options.dry_run) return report;
-  if (options.check_first) {
-    double total = 0.0;
-    for (const Target& target : targets) total += double(target.start().bytes.size());
-    detail::Steps steps(monitor, total, true);
-    detail::Scratch scratch;
-    for (const Target& target : targets) {
-      detail::compute_weight(target, options, monitor, scratch);
-      steps.done(double(target.start().bytes.size()), "checking " + target.change->tensor);
+  void write() {
+    Steps steps(monitor_, static_cast<double>(report_.bytes), true);
+    const Writing writing(monitor_);
+    if (base_.is_single_file()) return write_file(files_.front(), options_.out, steps);
+    AtomicDirectory directory(options_.out);
+    for (const PlannedFile& file : files_) {
+      write_file(file, directory.path() / file.name, steps);
     }
-  }
-  detail::Steps steps(monitor, static_cast<double>(report.bytes), true);
-  const detail::Writing writing(monitor);
-  if (base.is_single_file()) {
-    detail::write_shard(shards.front(), options.out, options, monitor, steps);
-  } else {
-    AtomicDirectory directory(options.out);
-    for (const detail::PlannedShard& shard : shards) {
-      detail::write_shard(shard, directory.path() / shard.name, options, monitor, steps);
-    }
-    const bool is_new = std::any_of(targets.begin(), targets.end(),
-                                    [](const Target& target) { return target.file == nullptr; });
-    for (const auto& companion : base.companions()) {
-      monitor.check();
-      if (is_new && companion.name.string().ends_with(".safetensors.index.json") &&
-          !companion.name.has_parent_path()) {
-        detail::write_index(companion.path, shards, directory.path() / companion.name);
+    for (const auto& companion : base_.companions()) {
+      monitor_.check();
+      if (unties_head_ && companion.name == "config.json") {
+        write_untied(companion.path, directory.path() / companion.name);
+      } else if (companion.path == base_.index() && changes_index()) {
+        write_index(companion.path, directory.path() / companion.name);
       } else {
         directory.copy(companion.path, companion.name);
       }
     }
     directory.commit();
   }
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return report;
-}
 
+ private:
+  Computation how() const { return {options_.unmerge, options_.in_double}; }
+
+  double bytes_of_weights() const {
+    double total = 0.0;
+    for (const MergedWeight& weight : weights_) {
+      total += weight.bytes();
+    }
+    return total;
+  }
+
+  /// Throws Error where something is at the output, an input would be replaced, or nothing can be
+  /// written there.
+  void check_output() {
+    namespace fs = std::filesystem;
+    const std::string name = lorma::detail::in_quotes(options_.out.string(), 1024);
+    if (fs::exists(fs::symlink_status(options_.out))) {
+      if (!base_.is_single_file() || !options_.force) {
+        throw Error(name + ": expected an output that does not exist" +
+                    (base_.is_single_file() ? " (--force replaces a file)" : ""));
+      }
+      std::vector<fs::path> inputs = base_.paths();
+      for (const AdapterInUse& adapter : options_.adapters) {
+        inputs.push_back(adapter.path);
+        inputs.push_back(adapter.path / adapter_config_name);
+        inputs.push_back(adapter.path / adapter_model_name);
+      }
+      for (const fs::path& input : inputs) {
+        std::error_code ignored;
+        if (!fs::equivalent(input, options_.out, ignored)) continue;
+        throw Error(name + ": expected an output other than the inputs");
+      }
+    }
+    const fs::path folder = fs::absolute(options_.out).lexically_normal().parent_path();
+    for (const std::string& left : lorma::detail::leftovers_in(folder)) {
+      report_.remarks.push_back("left behind by a run that was killed, and of no use: " +
+                                lorma::detail::in_quotes((folder / left).string(), 1024));
+    }
+    if (options_.dry_run) return;
+    if (base_.is_single_file()) {
+      const AtomicFile tried(options_.out);
+    } else {
+      const AtomicDirectory tried(options_.out);
+    }
+  }
+
+  void read_adapters() {
+    if (options_.adapters.empty()) throw Error("expected an adapter to merge, got none");
+    std::map<std::string, std::size_t> place;
+    for (const AdapterInUse& adapter : options_.adapters) {
+      if (!std::isfinite(adapter.strength)) {
+        throw Error("expected a finite strength, got " + std::to_string(adapter.strength));
+      }
+      std::vector<Change>& changes =
+          changes_.emplace_back(read_changes(adapter.path, report_.remarks));
+      records_.push_back(record_of(adapter.path, adapter_kind(adapter.path), adapter.strength));
+      for (const Change& change : changes) {
+        check_application(change, {options_.unmerge, adapter.strength});
+        check_factors(change);
+      }
+      for (const Target& target : fit(base_, changes, options_.fit, report_.remarks)) {
+        const Change& change = *target.change;
+        if (leaves_whole(change, adapter.strength)) continue;
+        const auto [entry, is_new] = place.try_emplace(change.tensor, weights_.size());
+        if (is_new) {
+          weights_.push_back({change.tensor, target.file, target.tensor, target.type, {}, {}});
+        }
+        MergedWeight& weight = weights_[entry->second];
+        if (is_new || change.saved) weight.shape = target.start().shape;
+        weight.changes.push_back({&change, adapter.strength});
+      }
+    }
+    if (!options_.unmerge) return;
+    for (MergedWeight& weight : weights_) {
+      std::reverse(weight.changes.begin(), weight.changes.end());
+    }
+  }
+
+  /// What a strength of 0, or taking out, does not touch: a tensor that came whole.
+  bool leaves_whole(const Change& change, double strength) {
+    if (!change.saved || (!options_.unmerge && strength != 0.0)) return false;
+    report_.remarks.push_back((options_.unmerge ? "not taken out, as the base's own is not known: "
+                                                : "left out, at a strength of 0: ") +
+                              lorma::detail::in_quotes(change.tensor));
+    return true;
+  }
+
+  [[noreturn]] static void refuse(const MergeRecord& record, const std::string& what) {
+    throw Error(lorma::detail::in_quotes(record.adapter) + ": " + what +
+                " (--force does it all the same)");
+  }
+
+  /// What the base's metadata says of adapters that are in it. Throws Error where the same one
+  /// would be merged again, or taken out in another way than it came in.
+  void check_records() {
+    for (const auto& file : base_.files()) {
+      for (const MergeRecord& record : merge_records(file->metadata())) {
+        if (std::find(old_.begin(), old_.end(), record) == old_.end()) old_.push_back(record);
+      }
+    }
+    if (options_.unmerge) {
+      if (old_.empty()) return;
+      std::vector<MergeRecord> left = old_;
+      for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
+        take_out(*record, left);
+      }
+      return;
+    }
+    for (const MergeRecord& record : records_) {
+      for (const MergeRecord& old : old_) {
+        if (old.fingerprint == record.fingerprint && !options_.force) {
+          refuse(record,
+                 "expected an adapter that is not merged yet, the base's metadata names it");
+        }
+      }
+    }
+  }
+
+  /// Takes a record out of others. Order matters unless all changes are sums.
+  void take_out(const MergeRecord& record, std::vector<MergeRecord>& left) {
+    const auto same = [&](const MergeRecord& old) { return old.fingerprint == record.fingerprint; };
+    const auto last = std::find_if(left.rbegin(), left.rend(), same);
+    if (last == left.rend()) {
+      if (!options_.force) refuse(record, "expected a merged adapter, the metadata names others");
+      return;
+    }
+    if (last->strength != record.strength && !options_.force) {
+      refuse(record, "expected the strength at which it was merged, " +
+                         std::to_string(last->strength) + ", got " +
+                         std::to_string(record.strength));
+    }
+    for (auto later = left.rbegin(); later != last; ++later) {
+      if ((later->kind == "LORA" && record.kind == "LORA") || options_.force) continue;
+      refuse(record, "expected the adapter that was merged last, " +
+                         lorma::detail::in_quotes(later->adapter) + " came after it");
+    }
+    left.erase(std::next(last).base());
+  }
+
+  /// The metadata of one file of the output.
+  std::map<std::string, std::string> metadata_of(const SafetensorsFile& file) {
+    std::vector<MergeRecord> records = merge_records(file.metadata());
+    if (!options_.unmerge) {
+      records.insert(records.end(), records_.begin(), records_.end());
+    } else {
+      for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
+        const auto same = [&](const MergeRecord& old) {
+          return old.fingerprint == record->fingerprint;
+        };
+        const auto last = std::find_if(records.rbegin(), records.rend(), same);
+        if (last != records.rend()) records.erase(std::next(last).base());
+      }
+    }
+    return with_merge_records(file.metadata(), records);
+  }
+
+  /// A loader puts the embedding in the place of a head that is tied to it.
+  void find_tied_head() {
+    if (!base_.ties_heads()) return;
+    for (const MergedWeight& weight : weights_) {
+      if (!is_head(weight.name)) continue;
+      const std::string name = lorma::detail::in_quotes(weight.name);
+      const auto& files = base_.companions();
+      unties_head_ = std::any_of(files.begin(), files.end(),
+                                 [](const auto& file) { return file.name == "config.json"; });
+      if (!unties_head_ && !options_.force) {
+        throw Error(name +
+                    " is tied to the embedding (tie_word_embeddings), by which a loader "
+                    "would replace the merged one: expected the model's directory as the base, to "
+                    "write a config.json that says otherwise (--force does without)");
+      }
+      report_.remarks.push_back(name + " was tied to the embedding, and is no more: " +
+                                (unties_head_ ? "tie_word_embeddings is false in the output"
+                                              : "set tie_word_embeddings to false"));
+      return;
+    }
+  }
+
+  static void write_untied(const std::filesystem::path& from, const std::filesystem::path& to) {
+    const MemoryMap map(from);
+    const auto* text = reinterpret_cast<const char*>(map.bytes().data());
+    auto json = nlohmann::ordered_json::parse(text, text + map.bytes().size());
+    json["tie_word_embeddings"] = false;
+    if (json.contains("text_config") && json["text_config"].contains("tie_word_embeddings")) {
+      json["text_config"]["tie_word_embeddings"] = false;
+    }
+    lorma::detail::write_json(to, json);
+  }
+
+  void make_report() {
+    for (const MergedWeight& weight : weights_) {
+      const SafetensorsFile& file = weight.file != nullptr ? *weight.file : *base_.files().back();
+      report_.tensors.push_back({weight.name, file.name(), std::string(dtype_name(weight.type)),
+                                 weight.shape, weight.text()});
+      if (weight.file != nullptr) --report_.copied;
+    }
+    for (const auto& file : base_.files()) report_.copied += file->tensors().size();
+    for (const std::string& file : base_.left_out()) {
+      report_.remarks.push_back("left out: " + file);
+    }
+    report_.remarks.insert(report_.remarks.end(), base_.remarks().begin(), base_.remarks().end());
+  }
+
+  void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
+                   const ByteSink& sink) const {
+    constexpr std::size_t piece = std::size_t(4) << 20;
+    for (std::size_t at = 0; at < tensor.bytes.size(); at += piece) {
+      monitor_.check();
+      const auto part = tensor.bytes.subspan(at, std::min(piece, tensor.bytes.size() - at));
+      file.prefetch(part);
+      sink(part);
+      file.forget(part);
+    }
+  }
+
+  /// A file of the output, laid out before anything is computed or written.
+  struct PlannedFile {
+    const SafetensorsFile* file;  ///< of the base, whose tensors it holds
+    std::filesystem::path name;
+    std::map<std::string_view, const MergedWeight*> changed;
+    SafetensorsPlan plan;
+  };
+
+  /// Tensors that the base does not have go into its last file.
+  void plan_files() {
+    for (std::size_t i = 0; i < base_.files().size(); ++i) {
+      const SafetensorsFile& file = *base_.files()[i];
+      const bool is_last = i + 1 == base_.files().size();
+      std::map<std::string_view, const MergedWeight*> changed;
+      std::vector<PlannedTensor> planned;
+      for (const MergedWeight& weight : weights_) {
+        if (weight.file != &file && !(weight.file == nullptr && is_last)) continue;
+        changed[weight.name] = &weight;
+        planned.push_back({weight.name, weight.type, weight.shape});
+      }
+      for (const StoredTensor& tensor : file.tensors()) {
+        if (!changed.contains(tensor.name)) {
+          planned.push_back({tensor.name, tensor.dtype, tensor.shape});
+        }
+      }
+      auto metadata = changed.empty() ? file.metadata() : metadata_of(file);
+      files_.push_back({&file, base_.paths()[i].filename(), std::move(changed),
+                        SafetensorsPlan(std::move(planned), metadata)});
+      report_.bytes += files_.back().plan.bytes();
+    }
+  }
+
+  /// A file with the changed tensors made as they are written.
+  void write_file(const PlannedFile& file, const std::filesystem::path& out, Steps& steps) {
+    std::vector<const MergedWeight*> order;
+    for (const PlannedTensor& tensor : file.plan.tensors()) {
+      if (const auto found = file.changed.find(tensor.name); found != file.changed.end()) {
+        order.push_back(found->second);
+      }
+    }
+    Ahead ahead(std::move(order), how(), options_.ahead, monitor_);
+    write_safetensors(out, file.plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
+      monitor_.check();
+      if (file.changed.contains(tensor.name)) {
+        ahead.write(sink);
+      } else {
+        copy_tensor(*file.file, file.file->tensor(tensor.name), sink);
+      }
+      steps.done(static_cast<double>(tensor.bytes), tensor.name);
+    });
+  }
+
+  /// Whether the index of the base says nothing of a tensor, or something else.
+  bool changes_index() const {
+    return std::any_of(weights_.begin(), weights_.end(),
+                       [](const MergedWeight& weight) { return weight.file == nullptr; });
+  }
+
+  /// The index of the files as they are written.
+  void write_index(const std::filesystem::path& from, const std::filesystem::path& to) const {
+    nlohmann::ordered_json index = lorma::detail::read_json_object(from, most_index_bytes).value;
+    std::map<std::string, std::string> places;
+    std::uint64_t bytes = 0;
+    for (const PlannedFile& file : files_) {
+      for (const PlannedTensor& tensor : file.plan.tensors()) {
+        places[tensor.name] = file.name.string();
+        bytes += tensor.bytes;
+      }
+    }
+    index["weight_map"] = places;
+    if (index.contains("metadata") && index["metadata"].is_object() &&
+        index["metadata"].contains("total_size")) {
+      index["metadata"]["total_size"] = bytes;
+    }
+    lorma::detail::write_json(to, index);
+  }
+
+  const MergeOptions& options_;
+  const Monitor& monitor_;
+  Checkpoint base_;
+  std::deque<std::vector<Change>> changes_;  ///< of each adapter; they stay where they are
+  std::vector<MergedWeight> weights_;
+  std::vector<PlannedFile> files_;
+  std::vector<MergeRecord> old_;      ///< of the base
+  std::vector<MergeRecord> records_;  ///< of the adapters
+  bool unties_head_ = false;
+  MergeReport report_;
+};
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor) {
+  const auto begin = std::chrono::steady_clock::now();
+  detail::Merge merge(options, monitor);
+  if (!options.dry_run) {
+    merge.check_fingerprints();
+    if (options.check_first) merge.check_results();
+    merge.write();
+  }
+  MergeReport& report = merge.report();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return std::move(report);
+}
 #endif
 
 }  // namespace lorma::inline LORMA_ABI::model

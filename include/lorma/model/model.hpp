@@ -10,5 +10,6 @@
 #include "lorma/model/extract.hpp"
 #include "lorma/model/inspect.hpp"
 #include "lorma/model/merge.hpp"
+#include "lorma/model/visit_layer.hpp"
 
 #endif

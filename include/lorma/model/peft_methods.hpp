@@ -93,7 +93,6 @@ inline LormaLayer method_layer(const std::string& inflation, const std::string& 
 /// Changes of a module's weight and, where its outputs are changed, of the bias that it may have.
 inline void add_method(const MethodModule& module, Change weight, bool outputs,
                        std::vector<Change>& changes) {
-  weight.is_exact_name = false;
   weight.tensor = module.name + ".weight";
   if (outputs) {
     Change bias = weight;

@@ -17,8 +17,11 @@
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// Whether it is the directory of an adapter of ours; throws FormatError where a directory has no
-/// peft_type.
+/// The peft_type of an adapter's directory: "LORMA", "LORA", ...; "LORA" of a file of tensors.
+/// Throws Error if a configuration cannot be read, FormatError where it has no peft_type.
+LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& adapter);
+
+/// Whether it is an adapter of ours. Throws as adapter_kind does.
 LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& adapter);
 
 /// One change a tensor, of a directory of LoRMA, LoRA, (IA)^3, RoAd, HRA or DEFT, or of a file of
@@ -28,12 +31,6 @@ LORMA_MODEL_FUNCTION std::vector<Change> read_changes(const std::filesystem::pat
 
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
-
-inline std::string peft_type_of(const std::filesystem::path& directory) {
-  const std::filesystem::path config = directory / adapter_config_name;
-  const auto json = lorma::detail::read_json_object(config);
-  return lorma::detail::JsonFields(config, json.value).text("peft_type");
-}
 
 inline std::vector<Change> changes_of(LormaAdapter&& adapter) {
   std::vector<Change> changes;
@@ -53,7 +50,6 @@ inline std::vector<Change> changes_of(PeftLora&& lora) {
     change.tensor = layer.module + (layer.form == WeightForm::vector ? ".bias" : ".weight");
     if (!layer.parameters.empty()) change.tensor = layer.parameters.front();
     change.form = layer.form;
-    change.is_exact_name = false;
     const bool is_linear = layer.form == WeightForm::matrix && !layer.is_embedding;
     change.is_settled =
         layer.form == WeightForm::kernel || layer.form == WeightForm::vector || layer.is_embedding;
@@ -69,14 +65,20 @@ inline std::vector<Change> changes_of(PeftLora&& lora) {
 
 }  // namespace detail
 
+LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& adapter) {
+  if (std::filesystem::is_regular_file(adapter)) return "LORA";
+  const std::filesystem::path config = adapter / adapter_config_name;
+  const auto json = lorma::detail::read_json_object(config);
+  return lorma::detail::JsonFields(config, json.value).text("peft_type");
+}
+
 LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& adapter) {
-  return std::filesystem::is_directory(adapter) && detail::peft_type_of(adapter) == "LORMA";
+  return adapter_kind(adapter) == "LORMA";
 }
 
 LORMA_MODEL_FUNCTION std::vector<Change> read_changes(const std::filesystem::path& adapter,
                                                       std::vector<std::string>& remarks) {
-  const bool is_file = std::filesystem::is_regular_file(adapter);
-  const std::string type = is_file ? "LORA" : detail::peft_type_of(adapter);
+  const std::string type = adapter_kind(adapter);
   if (type == "LORMA") return detail::changes_of(read_lorma_adapter(adapter));
   static const std::set<std::string> methods = {"IA3", "ROAD", "HRA", "DEFT"};
   if (methods.contains(type)) return read_peft_method(adapter, type, remarks);

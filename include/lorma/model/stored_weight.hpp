@@ -14,6 +14,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <sstream>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -111,6 +112,44 @@ inline float sticky(double x) {
   return std::bit_cast<float>(bits | 1U);
 }
 
+/// The first row with a number that is not finite; -1 if there is none.
+template <typename Derived>
+Index first_row_not_finite(const Eigen::DenseBase<Derived>& W) {
+  for (Index i = 0; i < W.rows(); ++i) {
+    for (Index j = 0; j < W.cols(); ++j) {
+      if (!std::isfinite(static_cast<double>(W.derived().coeff(i, j)))) return i;
+    }
+  }
+  return -1;
+}
+
+/// "NaN" or "an infinity": what a row has.
+template <typename Derived>
+const char* what_is_not_finite(const Eigen::DenseBase<Derived>& row) {
+  for (Index j = 0; j < row.size(); ++j) {
+    if (std::isnan(static_cast<double>(row.derived().coeff(j)))) return "NaN";
+  }
+  return "an infinity";
+}
+
+/// Throws NonFinite for rows of W from `first` on, which became `rows` of a type.
+template <typename S, typename Rows>
+[[noreturn]] void refuse_rows(const std::string& name, const RowMajorMatrix<S>& W, Index first,
+                              const Rows& rows, Dtype type) {
+  const Index row = first_row_not_finite(rows);
+  const auto computed = W.row(first + row);
+  const std::string start = lorma::detail::in_quotes(name) + ": expected a finite weight, got ";
+  const std::string where = " in row " + std::to_string(first + row);
+  if (first_row_not_finite(computed) >= 0) {
+    throw NonFinite(start + what_is_not_finite(computed) + where);
+  }
+  const double largest = static_cast<double>(computed.cwiseAbs().maxCoeff());
+  std::ostringstream text;
+  text << start << "numbers up to " << largest << where << ", which " << dtype_name(type)
+       << " does not hold";
+  throw NonFinite(text.str());
+}
+
 }  // namespace detail
 
 /// `bytes` become those of W in `type`, each element rounded to nearest once. Throws NonFinite,
@@ -138,9 +177,7 @@ void round(const std::string& name, const RowMajorMatrix<S>& W, Dtype type,
       }
       // x * 0 is 0 for finite x and NaN otherwise: no branch in the loop.
       if (!((rows.template cast<Narrow>().array() * Narrow(0)).sum() == Narrow(0))) {
-        throw NonFinite(lorma::detail::in_quotes(name) +
-                        ": expected a finite weight, got NaN or infinity in rows " +
-                        std::to_string(i) + " to " + std::to_string(i + count - 1));
+        detail::refuse_rows(name, W, i, rows, type);
       }
     }
   });
