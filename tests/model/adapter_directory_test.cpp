@@ -6,6 +6,7 @@
 
 #include <fstream>
 #include <lorma/model/lorma_directory.hpp>
+#include <lorma/model/module_patterns.hpp>
 #include <lorma/model/peft_lora.hpp>
 
 #include "../io/safetensors_support.hpp"
@@ -111,10 +112,9 @@ TEST_CASE("what changes the mathematics and is not supported is refused by name"
   check("peft_type", "IA3");
   check("peft_type", "LORMA");
   check("peft_type", nullptr);
-  check("use_dora", true);
-  check("lora_bias", true);
-  check("bias", "all");
-  check("modules_to_save", {"classifier"});
+  check("modules_to_save", 7);
+  check("target_parameters", "experts");
+  check("trainable_token_indices", {1, 2});
   check("layer_replication", {{0, 1}});
   check("r", 0);
   check("r", "8");
@@ -123,8 +123,6 @@ TEST_CASE("what changes the mathematics and is not supported is refused by name"
   check("lora_alpha", nullptr);
   check("rank_pattern", {{"q", -3}});
   check("alpha_pattern", 7);
-  check("target_modules", 7);
-  check("target_modules", {1, 2});
   for (const char* start : {"pissa", "pissa_niter_16", "corda", "olora", "OLoRA", "loftq"}) {
     check("init_lora_weights", start);
   }
@@ -132,12 +130,17 @@ TEST_CASE("what changes the mathematics and is not supported is refused by name"
   check("kasa_config", {{"beta", 0.1}});
   check("use_some_new_thing", true);
   auto config = good;
-  config["use_dora"] = true;
-  config["lora_bias"] = true;
+  config["use_qalora"] = true;
+  config["layer_replication"] = {{0, 1}};
   write_config(directory.path(), config);
   const std::string both = refusal([&] { read_peft_lora(directory.path()); });
-  CHECK(says(both, "use_dora"));
-  CHECK(says(both, "lora_bias"));
+  CHECK(says(both, "use_qalora"));
+  CHECK(says(both, "layer_replication"));
+  // DoRA without its norms.
+  config = good;
+  config["use_dora"] = true;
+  write_config(directory.path(), config);
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'q.lora_magnitude_vector'"));
 }
 
 TEST_CASE("fields that leave the mathematics alone are no obstacle") {
@@ -165,34 +168,123 @@ TEST_CASE("fields that leave the mathematics alone are no obstacle") {
   CHECK(read_peft_lora(directory.path()).layers.size() == 1);
 }
 
-TEST_CASE("target_modules: names, ends of names, an expression, all; more or fewer are refused") {
+TEST_CASE("the tensors say what is adapted; what target_modules says beside is a remark") {
   const lorma_tests::ScratchDirectory directory;
   PeftLora lora;
   lora.layers = {lora_layer("m.0.q", 4, 4, 2, 2.0), lora_layer("m.0.v", 4, 4, 2, 2.0)};
   write_peft_lora(directory.path(), lora);
   const auto good = read_config(directory.path());
-  const auto with = [&](const nlohmann::json& targets) {
+  const auto remarks = [&](const nlohmann::json& targets) {
     auto config = good;
     config["target_modules"] = targets;
     write_config(directory.path(), config);
+    const PeftLora back = read_peft_lora(directory.path());
+    CHECK(back.layers.size() == 2);
+    std::string all;
+    for (const std::string& remark : back.remarks) all += remark + '\n';
+    return all;
   };
   for (const nlohmann::json& targets :
        {nlohmann::json{"q", "v"}, nlohmann::json{"m.0.q", "0.v"}, nlohmann::json("all-linear"),
-        nlohmann::json("ALL-Linear"), nlohmann::json(".*\\.(q|v)"), nlohmann::json(nullptr)}) {
-    with(targets);
-    CHECK(read_peft_lora(directory.path()).layers.size() == 2);
+        nlohmann::json("ALL-Linear"), nlohmann::json(".*\\.(q|v)"), nlohmann::json(nullptr),
+        nlohmann::json("(?!.*k).*\\.\\d{1,}\\.[qv]")}) {
+    CHECK(remarks(targets).empty());
   }
-  // A list for many kinds of models is fine, a whole name without tensors is not.
-  with({"q", "v", "gate"});
-  CHECK(read_peft_lora(directory.path()).unmatched == std::vector<std::string>{"gate"});
-  with({"q", "v", "m.1.q"});
-  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'m.1.q'"));
-  for (const nlohmann::json& targets : {nlohmann::json{"q"}, nlohmann::json(".*q")}) {
-    with(targets);
-    CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "unexpected module 'm.0.v'"));
+  CHECK(says(remarks({"q", "v", "gate"}), "'gate'"));
+  CHECK(says(remarks({"q", "v", "m.1.q"}), "'m.1.q'"));
+  CHECK(says(remarks({"q"}), "'m.0.v'"));
+  CHECK(says(remarks(".*q"), "'m.0.v'"));
+  CHECK(says(remarks({"q", "v", ".q"}), "'.q'"));  // an end of a name begins behind a dot
+  CHECK(says(remarks("(a"), "was not read"));
+  CHECK(says(remarks(7), "was not read"));
+  CHECK(says(remarks({1, 2}), "was not read"));
+}
+
+TEST_CASE("an adapter without tensors is refused whatever its targets") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("q", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  write_safetensors(directory.path() / adapter_model_name, {});
+  auto config = read_config(directory.path());
+  for (const nlohmann::json& targets : {nlohmann::json{"q"}, nlohmann::json(".*q"),
+                                        nlohmann::json(nullptr), nlohmann::json::array()}) {
+    config["target_modules"] = targets;
+    write_config(directory.path(), config);
+    CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "got none"));
   }
-  with({"q", "v", ".q"});  // an end of a name begins behind a dot
-  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'.q'"));
+}
+
+TEST_CASE("an adapter's name in the keys is no part of a module's; two adapters are refused") {
+  const lorma_tests::ScratchDirectory directory;
+  PeftLora lora;
+  lora.layers = {lora_layer("q", 4, 4, 2, 2.0)};
+  write_peft_lora(directory.path(), lora);
+  const Matrix<float> A = Matrix<float>::Ones(2, 4), B = Matrix<float>::Ones(4, 2);
+  const std::string q = "base_model.model.q.";
+  write_safetensors(directory.path() / adapter_model_name,
+                    {TensorSource::copy(q + "lora_A.default.weight", A),
+                     TensorSource::copy(q + "lora_B.default.weight", B),
+                     TensorSource::copy("base_model.model.k.modules_to_save.default.weight", B)});
+  const PeftLora back = read_peft_lora(directory.path());
+  REQUIRE(back.layers.size() == 1);
+  CHECK(back.layers[0].module == "q");
+  REQUIRE(back.saved.size() == 1);
+  CHECK(back.saved[0].name == "k.weight");
+  write_safetensors(directory.path() / adapter_model_name,
+                    {TensorSource::copy(q + "lora_A.default.weight", A),
+                     TensorSource::copy(q + "lora_B.other.weight", B)});
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "'other'"));
+}
+
+TEST_CASE("a file of LoRA alone: kohya's names and alphas, or PEFT's") {
+  const lorma_tests::ScratchDirectory directory;
+  const fs::path path = directory.path() / "lora.safetensors";
+  const Matrix<float> A = random_matrix<float>(2, 6, 1), B = random_matrix<float>(4, 2, 2);
+  const Eigen::Matrix<float, 1, 1> alpha(3.0F);
+  write_safetensors(
+      path, {TensorSource::copy("lora_unet_mid_block_q.lora_down.weight", A),
+             TensorSource::copy("lora_unet_mid_block_q.lora_up.weight", B),
+             {"lora_unet_mid_block_q.alpha",
+              Dtype::F32,
+              {},
+              [&](const ByteSink& sink) { sink(std::as_bytes(std::span(alpha.data(), 1))); }},
+             TensorSource::copy("h.0.q.lora_A.weight", A),
+             TensorSource::copy("h.0.q.lora_B.weight", B)});
+  const PeftLora lora = read_peft_lora(path);
+  REQUIRE(lora.layers.size() == 2);
+  CHECK(lora.layers[0].module == "h.0.q");
+  CHECK(lora.layers[0].scale == 1.0);
+  CHECK_FALSE(lora.layers[0].is_flattened);
+  CHECK(lora.layers[1].is_flattened);
+  CHECK(lora.layers[1].scale == 1.5);
+  CHECK(lora.layers[1].A == A);
+  CHECK(lora.layers[1].B == B);
+  write_safetensors(path, {TensorSource::copy("x.hada_w1_a", A)});
+  CHECK(says(refusal([&] { read_peft_lora(path); }), "hada_w1_a"));
+}
+
+TEST_CASE("patterns of every module cost no more than the modules") {
+  const lorma_tests::ScratchDirectory directory;
+  std::vector<TensorSource> tensors;
+  const Matrix<float> one = Matrix<float>::Ones(1, 1);
+  auto config = nlohmann::json{{"peft_type", "LORA"}, {"r", 1}, {"lora_alpha", 1}};
+  const int count = 20000;
+  for (int i = 0; i < count; ++i) {
+    const std::string module = "model.layers." + std::to_string(i) + ".q_proj";
+    tensors.push_back(TensorSource::copy(module + ".lora_A.weight", one));
+    tensors.push_back(TensorSource::copy(module + ".lora_B.weight", one));
+    const std::string key = i % 2 == 0 ? lorma::detail::ModulePatterns::exact_key(module) : module;
+    config["alpha_pattern"][key] = i + 1;
+    config["target_modules"].push_back(module);
+  }
+  write_safetensors(directory.path() / adapter_model_name, tensors);
+  write_config(directory.path(), config);
+  const PeftLora lora = read_peft_lora(directory.path());
+  REQUIRE(lora.layers.size() == count);
+  for (const LoraLayer& layer : lora.layers) {
+    CHECK(layer.alpha == std::stoi(layer.module.substr(13)) + 1);
+  }
 }
 
 TEST_CASE("the first pattern in the order of the file counts; a dot is any character") {
@@ -234,25 +326,26 @@ TEST_CASE("patterns that are written mean one module alone") {
   CHECK_THROWS_AS(write_peft_lora(directory.path(), lora), FormatError);
 }
 
-TEST_CASE("expressions that Python and C++ read differently, or that take forever, are refused") {
+TEST_CASE("expressions of alpha_pattern are Python's, and refused by name where they cannot be") {
   const lorma_tests::ScratchDirectory directory;
   PeftLora lora;
   lora.layers = {lora_layer("m.l.1.q", 4, 4, 2, 2.0)};
   write_peft_lora(directory.path(), lora);
-  const auto good = read_config(directory.path());
+  auto config = read_config(directory.path());
   for (const char* key :
-       {R"(\Al.1.q)", R"(l.1.q\Z)", "l.[[:digit:]].q", "(?P<n>l).1.q", "(?i:L).1.q",
-        "(((a?){20}){20}){12}", "l.1.q{1}", R"((l)\1)", "\xc3\xa9+"}) {
+       {"l.[[:digit:]].q", "(l", "(?R)", "(((((a{99}){99}){99}){99}){99})", R"(\p{L}.1.q)"}) {
     CAPTURE(key);
-    auto config = good;
     config["alpha_pattern"] = {{key, 4}};
     write_config(directory.path(), config);
     CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "alpha_pattern"));
   }
-  auto config = good;
-  config["alpha_pattern"] = {{R"(l\.(?:\d+)\.[qv])", 4}};
-  write_config(directory.path(), config);
-  CHECK(read_peft_lora(directory.path()).layers[0].scale == 2.0);
+  for (const char* key : {R"(l\.(?:\d+)\.[qv])", R"(l.1.q\Z)", "(?P<n>l).1.q", "l.1{1,}.q",
+                          R"((l).1.q)", "(?=l).*q", "^m.l.1.q$"}) {
+    CAPTURE(key);
+    config["alpha_pattern"] = {{key, 4}};
+    write_config(directory.path(), config);
+    CHECK(read_peft_lora(directory.path()).layers[0].scale == 2.0);
+  }
 }
 
 TEST_CASE("one factor under two names is refused") {
@@ -296,8 +389,8 @@ TEST_CASE("missing, unexpected and misshaped tensors are all reported") {
        source("base_model.model.three.lora_B.weight"), source("lora_unet_x.lora_down.weight"),
        source("base_model.model.four.lora_magnitude_vector")});
   const std::string message = refusal([&] { read_peft_lora(directory.path()); });
-  for (const char* part : {"one.lora_B.weight", "two.lora_A.weight", "'three'", "lora_down",
-                           "lora_magnitude_vector"}) {
+  for (const char* part :
+       {"one.lora_B.weight", "two.lora_A.weight", "'three'", "lora_up", "four.lora_A.weight"}) {
     CHECK_MESSAGE(says(message, part), message);
   }
 }

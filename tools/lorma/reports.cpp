@@ -118,7 +118,7 @@ std::string to_json(const MergeReport& report) {
     json["tensors"].push_back({{"name", t.name},
                                {"file", t.file},
                                {"dtype", t.dtype},
-                               {"shape", {t.rows, t.cols}},
+                               {"shape", t.shape},
                                {"adapter", t.adapter}});
   }
   json["copied"] = report.copied;

@@ -75,9 +75,11 @@ void add_convert(CLI::App& app, Outcome& outcome) {
             ->required()
             ->check(CLI::IsMember({"lora", "lorma"}));
         verb.add_option("--base", o.base, "the weights that the adapter was made for")->required();
-        verb.add_option("--side", o.side, "of the LoRMA adapter to be made")
-            ->check(side())
-            ->capture_default_str();
+        verb.add_option(
+                "--side", o.side,
+                "of the LoRMA adapter to be made, Pre or Post; for each weight the one that "
+                "misses less, unless told")
+            ->check(side());
         verb.add_option("-r,--rank", o.rank,
                         "of a LoRA adapter, at most; 0: the adapter's own, or any with --energy")
             ->check(CLI::NonNegativeNumber)

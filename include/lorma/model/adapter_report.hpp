@@ -61,18 +61,18 @@ LORMA_MODEL_FUNCTION std::string LayerReport::verdict() const {
   const bool pre = side != "Post";
   const std::string here = pre ? "Pre" : "Post";
   const std::string other = pre ? "Post" : "Pre";
-  const std::string rank = (pre ? "column rank " : "row rank ") + std::to_string(base_rank) +
-                           " of " + std::to_string(needed_rank);
+  const std::string ranks = (pre ? "column rank " : "row rank ") + std::to_string(base_rank) +
+                            " of " + std::to_string(needed_rank);
   if (base_rank == needed_rank) {
-    text << "W0 has full " << rank << ": a " << here << " multiplier reaches every weight"
+    text << "W0 has full " << ranks << ": a " << here << " multiplier reaches every weight"
          << " (Theorem 1)";
     return text.str();
   }
   if (unreachable <= reached) {
-    text << "W0 has " << rank << ", and " << here << " multipliers reach this change";
+    text << "W0 has " << ranks << ", and " << here << " multipliers reach this change";
     return text.str();
   }
-  text << "W0 has " << rank << ": " << 100.0 * unreachable << " % of the change is beyond every "
+  text << "W0 has " << ranks << ": " << 100.0 * unreachable << " % of the change is beyond every "
        << here << " multiplier (Theorem 1)";
   if (unreachable_from_other_side >= 0.0) {
     if (unreachable_from_other_side <= reached) {

@@ -2,93 +2,93 @@
 #ifndef LORMA_MODEL_CHANGE_HPP
 #define LORMA_MODEL_CHANGE_HPP
 
-/// What an adapter on disk, of either kind, does to each tensor of its base.
+/// What an adapter does to one tensor of its base, whatever the adapter's kind.
 
-#include <filesystem>
+#include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/lora_layer.hpp"
 #include "lorma/model/lorma_directory.hpp"
-#include "lorma/model/peft_lora.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// What is to be done to one tensor: multipliers of the whole or of slices, or an additive change.
+/// What is to be done to one tensor, in this order: a whole tensor in its place, multipliers of the
+/// whole or of slices, an additive change, rows brought to the norms of DoRA.
 struct Change {
   std::string tensor;
   WeightLayout layout = WeightLayout::out_in;
   std::string fingerprint;  ///< of the base's tensor; empty: not known
   std::vector<LormaLayer> multiply;
   std::optional<LoraLayer> add;
+  std::optional<SavedTensor> saved = {};
+  std::shared_ptr<const SafetensorsFile> file = {};  ///< that `saved` lies in
+  WeightForm form = WeightForm::matrix;
+  bool is_optional = false;  ///< for a tensor that a module need not have: its bias
+  bool is_settled = true;    ///< false: `layout` is a guess of the configuration
+  std::string method = {};   ///< "(IA)^3"; empty: LoRMA, LoRA
+  /// What the method's own definition makes of W0 (out x in), where `multiply` stands for another
+  /// method: the proof of a conversion.
+  std::function<void(Matrix<double>&)> definition = {};
 
   bool is_turned() const { return layout == WeightLayout::in_out; }
+  /// Whether it is a whole tensor and no more.
+  bool is_whole() const { return saved && !add && multiply.empty(); }
   /// "Identity, Pre, rank 8"
   std::string text() const;
 };
 
-/// The peft_type of an adapter's directory: "LORMA", "LORA", ... Throws Error if its configuration
-/// cannot be read, FormatError where it has none.
-LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& directory);
+namespace detail {
 
-/// Whether a directory holds an adapter of ours; throws FormatError where it has no
-/// peft_type.
-LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& directory);
+/// Whole tensors become changes, of tensors that have one already the first part of it.
+inline void add_saved(const std::vector<SavedTensor>& saved,
+                      const std::shared_ptr<const SafetensorsFile>& file,
+                      std::vector<Change>& changes) {
+  std::map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < changes.size(); ++i) places.emplace(changes[i].tensor, i);
+  std::vector<Change> fresh;
+  for (const SavedTensor& tensor : saved) {
+    const auto found = places.find(tensor.name);
+    Change change;
+    change.tensor = tensor.name;
+    Change& target = found != places.end() ? changes[found->second] : change;
+    target.saved = tensor;
+    target.file = file;
+    if (found == places.end()) fresh.push_back(std::move(change));
+  }
+  for (Change& change : fresh) changes.push_back(std::move(change));
+}
 
-/// One change a tensor. What a person should know goes to `remarks`. Throws Error.
-LORMA_MODEL_FUNCTION std::vector<Change> read_changes(const std::filesystem::path& directory,
-                                                      std::vector<std::string>& remarks);
+}  // namespace detail
 
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION std::string Change::text() const {
-  if (add) return "LoRA, rank " + std::to_string(add->A.rows());
-  std::string all;
+  std::string all = saved ? "saved whole" : "";
+  const auto append = [&all](const std::string& more) { all += (all.empty() ? "" : "; ") + more; };
+  if (!method.empty()) {
+    append(method);
+    return all;
+  }
   for (const LormaLayer& layer : multiply) {
-    if (!all.empty()) all += "; ";
+    std::string outputs;
     if (!layer.outputs.is_whole()) {
-      all += "outputs " + std::to_string(layer.outputs.first) + " to " +
-             std::to_string(layer.outputs.first + layer.outputs.count - 1) + ": ";
+      outputs = "outputs " + std::to_string(layer.outputs.first) + " to " +
+                std::to_string(layer.outputs.first + layer.outputs.count - 1) + ": ";
     }
-    all += layer.inflation + ", " + layer.side + ", rank " + std::to_string(layer.A.rows());
+    append(outputs + layer.inflation + ", " + layer.side + ", rank " +
+           std::to_string(layer.A.rows()));
+  }
+  if (add) {
+    append(std::string(add->magnitude.size() > 0 ? "DoRA" : "LoRA") + ", rank " +
+           std::to_string(add->rank > 0 ? add->rank : add->A.rows()));
   }
   return all;
-}
-
-LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& directory) {
-  const std::filesystem::path config = directory / adapter_config_name;
-  const auto json = lorma::detail::read_json_object(config);
-  return lorma::detail::JsonFields(config, json.value).text("peft_type");
-}
-
-LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& directory) {
-  return adapter_kind(directory) == "LORMA";
-}
-
-LORMA_MODEL_FUNCTION std::vector<Change> read_changes(const std::filesystem::path& directory,
-                                                      std::vector<std::string>& remarks) {
-  std::vector<Change> changes;
-  if (is_lorma_adapter(directory)) {
-    std::map<std::string, std::size_t> place;
-    for (LormaLayer& layer : read_lorma_adapter(directory).layers) {
-      const auto [entry, is_new] = place.try_emplace(layer.weight, changes.size());
-      if (is_new) changes.push_back({layer.weight, layer.layout, layer.fingerprint, {}, {}});
-      changes[entry->second].multiply.push_back(std::move(layer));
-    }
-    return changes;
-  }
-  PeftLora lora = read_peft_lora(directory);
-  const auto layout = lora.fan_in_fan_out ? WeightLayout::in_out : WeightLayout::out_in;
-  for (LoraLayer& layer : lora.layers) {
-    changes.push_back({layer.module + ".weight", layout, "", {}, std::move(layer)});
-  }
-  for (const std::string& name : lora.unmatched) {
-    remarks.push_back("'target_modules' names " + lorma::detail::in_quotes(name) +
-                      ", for which the adapter has no tensors");
-  }
-  return changes;
 }
 #endif
 

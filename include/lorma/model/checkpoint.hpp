@@ -55,6 +55,10 @@ class Checkpoint {
   /// Names of the files, beside each other.
   const std::vector<std::filesystem::path>& paths() const { return paths_; }
   bool is_single_file() const { return is_single_file_; }
+  /// The file that says which tensor is where; empty where there is none.
+  const std::filesystem::path& index() const { return index_; }
+  /// The type in which most of its numbers with arithmetic are stored; F32 where there are none.
+  Dtype main_type() const;
   /// "gpt2" and its like, from config.json beside the files; empty where there is none.
   const std::string& model_type() const { return model_type_; }
   /// Whether the output head is the embedding, by config.json beside the files.
@@ -79,6 +83,7 @@ class Checkpoint {
   void read_config(const std::filesystem::path& directory);
 
   std::vector<std::filesystem::path> paths_;
+  std::filesystem::path index_;
   std::vector<Companion> companions_;
   std::vector<std::string> left_out_;
   std::vector<std::string> remarks_;
@@ -91,11 +96,12 @@ class Checkpoint {
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
 
+inline constexpr std::size_t most_index_bytes = std::size_t(256) << 20;  // of millions of tensors
+
 /// Tensor to shard, as the index says. A shard lies beside its index: an index from outside must
 /// not open other files.
 inline std::map<std::string, std::string> weight_map(const std::filesystem::path& index) {
-  constexpr std::size_t most = std::size_t(256) << 20;  // of millions of tensors
-  const auto json = lorma::detail::read_json_object(index, most);
+  const auto json = lorma::detail::read_json_object(index, most_index_bytes);
   const lorma::detail::JsonFields fields(index, json.value);
   if (!fields.find("weight_map").is_object()) fields.refuse("weight_map", "an object");
   std::map<std::string, std::string> result;
@@ -225,6 +231,7 @@ LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& d
 
 LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& index) {
   lorma::detail::throw_problems(index, index_problems(index));
+  index_ = index;
   paths_ = shards_of(index);
   for (const std::filesystem::path& file : paths_) {
     files_.push_back(std::make_unique<SafetensorsFile>(file));
@@ -263,6 +270,27 @@ LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::pat
     }
     companions_.push_back({it->path(), name});
   }
+}
+
+LORMA_MODEL_FUNCTION Dtype Checkpoint::main_type() const {
+  std::map<Dtype, double> numbers;
+  for (const auto& file : files_) {
+    for (const StoredTensor& tensor : file->tensors()) {
+      const Dtype type = tensor.dtype;
+      if (type != Dtype::F64 && type != Dtype::F32 && type != Dtype::F16 && type != Dtype::BF16) {
+        continue;
+      }
+      numbers[type] += 8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(type);
+    }
+  }
+  Dtype main = Dtype::F32;
+  double most = 0.0;
+  for (const auto& [type, count] : numbers) {
+    if (count <= most) continue;
+    main = type;
+    most = count;
+  }
+  return main;
 }
 
 LORMA_MODEL_FUNCTION double Checkpoint::bytes() const {

@@ -31,6 +31,7 @@
 #include "lorma/model/merge_record.hpp"
 #include "lorma/model/merged_weight.hpp"
 #include "lorma/model/monitor.hpp"
+#include "lorma/model/read_changes.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -60,9 +61,8 @@ struct MergedTensor {
   std::string name;
   std::string file;
   std::string dtype;
-  std::int64_t rows = 0;  ///< as stored
-  std::int64_t cols = 0;
-  std::string adapter;  ///< "Identity, Pre, rank 8"
+  std::vector<std::uint64_t> shape;  ///< as it is written
+  std::string adapter;               ///< "Identity, Pre, rank 8"
 };
 
 struct MergeReport {
@@ -135,6 +135,7 @@ class Merge {
     check_records();
     find_tied_head();
     make_report();
+    plan_files();
   }
 
   MergeReport& report() { return report_; }
@@ -145,6 +146,7 @@ class Merge {
     if (options_.any_base) return;
     Steps steps(monitor_, bytes_of_weights(), true);
     for (const MergedWeight& weight : weights_) {
+      if (weight.file == nullptr) continue;
       for (const WeightedChange& one : weight.changes) {
         check_fingerprint(*one.change, *weight.tensor, options_.unmerge);
       }
@@ -160,23 +162,24 @@ class Merge {
     WeightScratch scratch;
     for (const MergedWeight& weight : weights_) {
       compute_weight(weight, how(), monitor_, scratch);
-      steps.done(static_cast<double>(weight.tensor->bytes.size()),
-                 "checking " + weight.tensor->name);
+      steps.done(weight.bytes(), "checking " + weight.name);
     }
   }
 
   void write() {
     Steps steps(monitor_, static_cast<double>(report_.bytes), true);
     const Writing writing(monitor_);
-    if (base_.is_single_file()) return write_file(*base_.files().front(), options_.out, steps);
+    if (base_.is_single_file()) return write_file(files_.front(), options_.out, steps);
     AtomicDirectory directory(options_.out);
-    for (std::size_t i = 0; i < base_.files().size(); ++i) {
-      write_file(*base_.files()[i], directory.path() / base_.paths()[i].filename(), steps);
+    for (const PlannedFile& file : files_) {
+      write_file(file, directory.path() / file.name, steps);
     }
     for (const auto& companion : base_.companions()) {
       monitor_.check();
       if (unties_head_ && companion.name == "config.json") {
         write_untied(companion.path, directory.path() / companion.name);
+      } else if (companion.path == base_.index() && changes_index()) {
+        write_index(companion.path, directory.path() / companion.name);
       } else {
         directory.copy(companion.path, companion.name);
       }
@@ -190,7 +193,7 @@ class Merge {
   double bytes_of_weights() const {
     double total = 0.0;
     for (const MergedWeight& weight : weights_) {
-      total += static_cast<double>(weight.tensor->bytes.size());
+      total += weight.bytes();
     }
     return total;
   }
@@ -232,7 +235,7 @@ class Merge {
 
   void read_adapters() {
     if (options_.adapters.empty()) throw Error("expected an adapter to merge, got none");
-    std::map<const StoredTensor*, std::size_t> place;
+    std::map<std::string, std::size_t> place;
     for (const AdapterInUse& adapter : options_.adapters) {
       if (!std::isfinite(adapter.strength)) {
         throw Error("expected a finite strength, got " + std::to_string(adapter.strength));
@@ -245,15 +248,30 @@ class Merge {
         check_factors(change);
       }
       for (const Target& target : fit(base_, changes, options_.fit, report_.remarks)) {
-        const auto [entry, is_new] = place.try_emplace(target.tensor, weights_.size());
-        if (is_new) weights_.push_back({target.file, target.tensor, {}});
-        weights_[entry->second].changes.push_back({target.change, adapter.strength});
+        const Change& change = *target.change;
+        if (leaves_whole(change, adapter.strength)) continue;
+        const auto [entry, is_new] = place.try_emplace(change.tensor, weights_.size());
+        if (is_new) {
+          weights_.push_back({change.tensor, target.file, target.tensor, target.type, {}, {}});
+        }
+        MergedWeight& weight = weights_[entry->second];
+        if (is_new || change.saved) weight.shape = target.start().shape;
+        weight.changes.push_back({&change, adapter.strength});
       }
     }
     if (!options_.unmerge) return;
     for (MergedWeight& weight : weights_) {
       std::reverse(weight.changes.begin(), weight.changes.end());
     }
+  }
+
+  /// What a strength of 0, or taking out, does not touch: a tensor that came whole.
+  bool leaves_whole(const Change& change, double strength) {
+    if (!change.saved || (!options_.unmerge && strength != 0.0)) return false;
+    report_.remarks.push_back((options_.unmerge ? "not taken out, as the base's own is not known: "
+                                                : "left out, at a strength of 0: ") +
+                              lorma::detail::in_quotes(change.tensor));
+    return true;
   }
 
   [[noreturn]] static void refuse(const MergeRecord& record, const std::string& what) {
@@ -329,8 +347,8 @@ class Merge {
   void find_tied_head() {
     if (!base_.ties_heads()) return;
     for (const MergedWeight& weight : weights_) {
-      if (!is_head(weight.tensor->name)) continue;
-      const std::string name = lorma::detail::in_quotes(weight.tensor->name);
+      if (!is_head(weight.name)) continue;
+      const std::string name = lorma::detail::in_quotes(weight.name);
       const auto& files = base_.companions();
       unties_head_ = std::any_of(files.begin(), files.end(),
                                  [](const auto& file) { return file.name == "config.json"; });
@@ -360,16 +378,12 @@ class Merge {
 
   void make_report() {
     for (const MergedWeight& weight : weights_) {
-      report_.tensors.push_back(
-          {weight.tensor->name, weight.file->name(), std::string(dtype_name(weight.tensor->dtype)),
-           static_cast<std::int64_t>(weight.tensor->shape[0]),
-           static_cast<std::int64_t>(weight.tensor->shape[1]), weight.text()});
+      const SafetensorsFile& file = weight.file != nullptr ? *weight.file : *base_.files().back();
+      report_.tensors.push_back({weight.name, file.name(), std::string(dtype_name(weight.type)),
+                                 weight.shape, weight.text()});
+      if (weight.file != nullptr) --report_.copied;
     }
-    for (const auto& file : base_.files()) {
-      report_.copied += file->tensors().size();
-      for (const StoredTensor& tensor : file->tensors()) report_.bytes += tensor.bytes.size();
-    }
-    report_.copied -= weights_.size();
+    for (const auto& file : base_.files()) report_.copied += file->tensors().size();
     for (const std::string& file : base_.left_out()) {
       report_.remarks.push_back("left out: " + file);
     }
@@ -388,34 +402,81 @@ class Merge {
     }
   }
 
+  /// A file of the output, laid out before anything is computed or written.
+  struct PlannedFile {
+    const SafetensorsFile* file;  ///< of the base, whose tensors it holds
+    std::filesystem::path name;
+    std::map<std::string_view, const MergedWeight*> changed;
+    SafetensorsPlan plan;
+  };
+
+  /// Tensors that the base does not have go into its last file.
+  void plan_files() {
+    for (std::size_t i = 0; i < base_.files().size(); ++i) {
+      const SafetensorsFile& file = *base_.files()[i];
+      const bool is_last = i + 1 == base_.files().size();
+      std::map<std::string_view, const MergedWeight*> changed;
+      std::vector<PlannedTensor> planned;
+      for (const MergedWeight& weight : weights_) {
+        if (weight.file != &file && !(weight.file == nullptr && is_last)) continue;
+        changed[weight.name] = &weight;
+        planned.push_back({weight.name, weight.type, weight.shape});
+      }
+      for (const StoredTensor& tensor : file.tensors()) {
+        if (!changed.contains(tensor.name)) {
+          planned.push_back({tensor.name, tensor.dtype, tensor.shape});
+        }
+      }
+      auto metadata = changed.empty() ? file.metadata() : metadata_of(file);
+      files_.push_back({&file, base_.paths()[i].filename(), std::move(changed),
+                        SafetensorsPlan(std::move(planned), metadata)});
+      report_.bytes += files_.back().plan.bytes();
+    }
+  }
+
   /// A file with the changed tensors made as they are written.
-  void write_file(const SafetensorsFile& file, const std::filesystem::path& out, Steps& steps) {
-    std::map<std::string_view, const MergedWeight*> here;
-    for (const MergedWeight& weight : weights_) {
-      if (weight.file == &file) here[weight.tensor->name] = &weight;
-    }
-    std::vector<PlannedTensor> planned;
-    for (const StoredTensor& tensor : file.tensors()) {
-      planned.push_back({tensor.name, tensor.dtype, tensor.shape});
-    }
-    const SafetensorsPlan plan(std::move(planned),
-                               here.empty() ? file.metadata() : metadata_of(file));
+  void write_file(const PlannedFile& file, const std::filesystem::path& out, Steps& steps) {
     std::vector<const MergedWeight*> order;
-    for (const PlannedTensor& tensor : plan.tensors()) {
-      if (const auto found = here.find(tensor.name); found != here.end()) {
+    for (const PlannedTensor& tensor : file.plan.tensors()) {
+      if (const auto found = file.changed.find(tensor.name); found != file.changed.end()) {
         order.push_back(found->second);
       }
     }
     Ahead ahead(std::move(order), how(), options_.ahead, monitor_);
-    write_safetensors(out, plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
+    write_safetensors(out, file.plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
       monitor_.check();
-      if (here.contains(tensor.name)) {
+      if (file.changed.contains(tensor.name)) {
         ahead.write(sink);
       } else {
-        copy_tensor(file, file.tensor(tensor.name), sink);
+        copy_tensor(*file.file, file.file->tensor(tensor.name), sink);
       }
       steps.done(static_cast<double>(tensor.bytes), tensor.name);
     });
+  }
+
+  /// Whether the index of the base says nothing of a tensor, or something else.
+  bool changes_index() const {
+    return std::any_of(weights_.begin(), weights_.end(),
+                       [](const MergedWeight& weight) { return weight.file == nullptr; });
+  }
+
+  /// The index of the files as they are written.
+  void write_index(const std::filesystem::path& from, const std::filesystem::path& to) const {
+    nlohmann::ordered_json index = lorma::detail::read_json_object(from, most_index_bytes).value;
+    std::map<std::string, std::string> places;
+    std::uint64_t bytes = 0;
+    for (const PlannedFile& file : files_) {
+      for (const PlannedTensor& tensor : file.plan.tensors()) {
+        places[tensor.name] = file.name.string();
+        bytes += tensor.bytes;
+      }
+    }
+    index["weight_map"] = places;
+    if (index.contains("metadata") && index["metadata"].is_object() &&
+        index["metadata"].contains("total_size")) {
+      index["metadata"]["total_size"] = bytes;
+    }
+    lorma::detail::write_json(to, index);
   }
 
   const MergeOptions& options_;
@@ -423,6 +484,7 @@ class Merge {
   Checkpoint base_;
   std::deque<std::vector<Change>> changes_;  ///< of each adapter; they stay where they are
   std::vector<MergedWeight> weights_;
+  std::vector<PlannedFile> files_;
   std::vector<MergeRecord> old_;      ///< of the base
   std::vector<MergeRecord> records_;  ///< of the adapters
   bool unties_head_ = false;

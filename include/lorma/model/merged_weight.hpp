@@ -26,9 +26,19 @@ struct WeightedChange {
 
 /// A weight and the changes that are put into it, one after the other, or taken out.
 struct MergedWeight {
-  const SafetensorsFile* file = nullptr;
+  std::string name;
+  const SafetensorsFile* file = nullptr;  ///< null, as `tensor`: the base does not have it
   const StoredTensor* tensor = nullptr;
+  Dtype type = Dtype::F32;              ///< in which it is written
+  std::vector<std::uint64_t> shape;     ///< in which it is written
   std::vector<WeightedChange> changes;  ///< in the order in which they are applied
+
+  /// Of what is written.
+  double bytes() const {
+    double numbers = dtype_bits(type) / 8.0;
+    for (const std::uint64_t extent : shape) numbers *= static_cast<double>(extent);
+    return numbers;
+  }
 
   /// "Identity, Pre, rank 8; then LoRA, rank 4"
   std::string text() const {
@@ -73,9 +83,17 @@ LORMA_MODEL_FUNCTION void compute_weight(const MergedWeight& weight, const Compu
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
 
+/// A tensor as a change reads it.
+template <typename S>
+void load_as(const SafetensorsFile& file, const StoredTensor& tensor, WeightForm form,
+             RowMajorMatrix<S>& W) {
+  load<S>(file, tensor, matrices_of(form, tensor.shape).value_or(flat(tensor.shape)), W);
+}
+
 template <typename S>
 void refuse_base(const MergedWeight& weight, RowMajorMatrix<S>& W) {
-  load<S>(*weight.file, *weight.tensor, W);
+  if (weight.file == nullptr) return;
+  load_as<S>(*weight.file, *weight.tensor, weight.changes.front().change->form, W);
   const Index row = first_row_not_finite(W);
   if (row < 0) return;
   throw NonFinite(
@@ -105,24 +123,47 @@ LORMA_MODEL_FUNCTION void check_factors(const Change& change) {
 
 LORMA_MODEL_FUNCTION void compute_weight(const MergedWeight& weight, const Computation& how,
                                          const Monitor& monitor, WeightScratch& scratch) {
-  const Dtype type = weight.tensor->dtype;
+  const WeightedChange& last = weight.changes.back();
+  const bool is_whole = last.change->is_whole() && last.strength == 1.0;
+  if (is_whole && last.change->saved->tensor->dtype == weight.type) {
+    const auto bytes = last.change->saved->tensor->bytes;
+    scratch.bytes.assign(bytes.begin(), bytes.end());
+    return;
+  }
   const auto in = [&](auto zero) {
     using S = decltype(zero);
     RowMajorMatrix<S>& W = scratch.in<S>();
-    load<S>(*weight.file, *weight.tensor, W);
+    W.resize(0, 0);
+    if (weight.file != nullptr && !is_whole) {
+      detail::load_as<S>(*weight.file, *weight.tensor, weight.changes.front().change->form, W);
+    }
+    const double epsilon = has_arithmetic(weight.type) ? epsilon_of(weight.type) : 0.0;
     for (const WeightedChange& one : weight.changes) {
       monitor.check();
-      apply<S>(*one.change, {how.undo, one.strength, epsilon_of(type)}, W);
+      const Change& change = *one.change;
+      if (!change.saved) {
+        apply<S>(change, {how.undo, one.strength, epsilon}, W);
+        continue;
+      }
+      RowMajorMatrix<S> whole;
+      detail::load_as<S>(*change.file, *change.saved->tensor, change.form, whole);
+      apply<S>(change, {how.undo, 1.0, epsilon}, whole);
+      // Less of a whole tensor is more of the one before, where that has its size.
+      const bool is_mixed =
+          one.strength != 1.0 && W.rows() == whole.rows() && W.cols() == whole.cols();
+      const auto t = static_cast<S>(one.strength);
+      if (is_mixed) whole = (S(1) - t) * W + t * whole;
+      W = std::move(whole);
     }
     monitor.check();
     try {
-      round<S>(weight.tensor->name, W, type, scratch.bytes);
+      round<S>(weight.name, W, weight.type, scratch.bytes);
     } catch (const NonFinite&) {
       detail::refuse_base(weight, W);
       throw;
     }
   };
-  if (how.in_double || type == Dtype::F64) {
+  if (how.in_double || weight.type == Dtype::F64) {
     in(double{});
   } else {
     in(float{});

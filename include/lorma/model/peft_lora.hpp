@@ -2,165 +2,22 @@
 #ifndef LORMA_MODEL_PEFT_LORA_HPP
 #define LORMA_MODEL_PEFT_LORA_HPP
 
-/// LoRA adapters as the Python library PEFT keeps them: a directory with adapter_config.json and
-/// adapter_model.safetensors.
+/// LoRA adapters read (read_peft_lora.hpp) and written, as the Python library PEFT keeps them.
 ///
 ///   PeftLora lora = read_peft_lora("adapter");
-///   for (const LoraLayer& layer : lora.layers)      // W = W0 + layer.scale * layer.B * layer.A
-///     ... layer.module, layer.B (d x r), layer.A (r x k) ...
 ///   write_peft_lora("other", lora);
 ///
-/// What changes the mathematics and is not understood here is refused by name, never passed over.
 /// Source: the files that peft writes, and its documentation of the checkpoint format.
 
 #include <map>
-#include <set>
+#include <string>
 #include <vector>
 
-#include "lorma/io/json_file.hpp"
-#include "lorma/io/safetensors_reader.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
-
-#ifdef LORMA_MODEL_BODIES
-#include "lorma/model/peft_config.hpp"
-#endif
+#include "lorma/model/read_peft_lora.hpp"
 
 namespace lorma::inline LORMA_ABI {
-
-/// One adapted module: W = W0 + scale B A for W0 d x k (out x in).
-struct LoraLayer {
-  std::string module;  ///< "encoder.layer.0.attention.self.query", without PEFT's prefix
-  Matrix<float> B;     ///< d x r
-  Matrix<float> A;     ///< r x k
-  double alpha = 1.0;
-  double scale = 1.0;  ///< alpha / r, or alpha / sqrt(r) with use_rslora
-};
-
-struct PeftLora {
-  std::string base_model;  ///< base_model_name_or_path, may be empty
-  std::string task_type;   ///< may be empty
-  bool use_rslora = false;
-  /// The base's weights are stored in x out (GPT-2's Conv1D); B and A are as above all the same.
-  bool fan_in_fan_out = false;
-  std::vector<LoraLayer> layers;       ///< by name
-  std::vector<std::string> unmatched;  ///< names of target_modules that no tensor bears
-};
-
-namespace detail {
-
-/// What PEFT puts before the name of a module.
-inline constexpr std::string_view peft_prefix = "base_model.model.";
-
-}  // namespace detail
-
-/// Reads a directory. Throws Error if a file cannot be read; FormatError for a field whose meaning
-/// is not supported, and for missing, unexpected and misshaped tensors, all of them in one message.
-/// Factors of F64, F16 and BF16 are rounded to, or widened to, float.
-LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& directory);
-
-#ifdef LORMA_MODEL_BODIES
-LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& directory) {
-  const std::filesystem::path config_path = directory / adapter_config_name;
-  const detail::JsonDocument config = detail::read_json_object(config_path);
-  detail::refuse_unsupported_lora(config_path, config.value);
-  const detail::JsonFields fields(config_path, config.value);
-  PeftLora lora;
-  lora.base_model = fields.text("base_model_name_or_path", "");
-  lora.task_type = fields.text("task_type", "");
-  lora.use_rslora = fields.boolean("use_rslora");
-  lora.fan_in_fan_out = fields.boolean("fan_in_fan_out");
-  const Index default_rank = fields.count("r");
-  const double default_alpha = fields.positive("lora_alpha");
-  const nlohmann::json& ranks = fields.object("rank_pattern");
-  const nlohmann::json& alphas = fields.object("alpha_pattern");
-  detail::TargetModules targets(config_path, fields);
-  detail::ModulePatterns rank_pattern(config_path, config, "rank_pattern");
-  detail::ModulePatterns alpha_pattern(config_path, config, "alpha_pattern");
-
-  const SafetensorsFile file(directory / adapter_model_name);
-  struct Pair {
-    const StoredTensor* A = nullptr;
-    const StoredTensor* B = nullptr;
-  };
-  std::map<std::string, Pair> pairs;
-  std::vector<std::string> problems;
-  for (const StoredTensor& tensor : file.tensors()) {
-    std::string_view name = tensor.name;
-    if (name.starts_with(detail::peft_prefix)) name.remove_prefix(detail::peft_prefix.size());
-    const auto take = [&](std::string_view suffix, const StoredTensor* Pair::*factor) {
-      if (name.size() <= suffix.size() || !name.ends_with(suffix)) return false;
-      Pair& pair = pairs[std::string(name.substr(0, name.size() - suffix.size()))];
-      if (pair.*factor != nullptr) {
-        problems.push_back("tensors " + detail::in_quotes((pair.*factor)->name) + " and " +
-                           detail::in_quotes(tensor.name) + " are the same factor");
-      }
-      pair.*factor = &tensor;
-      return true;
-    };
-    if (take(".lora_A.weight", &Pair::A) || take(".lora_B.weight", &Pair::B)) continue;
-    if (name.find("lora_down") != name.npos || name.find("lora_up") != name.npos) {
-      problems.push_back("tensor " + detail::in_quotes(tensor.name) +
-                         " is of the lora_down/lora_up dialect, which is not supported");
-    } else if (name.find("lora_embedding") != name.npos) {
-      problems.push_back("tensor " + detail::in_quotes(tensor.name) +
-                         " adapts an embedding, which is not supported");
-    } else {
-      problems.push_back("unexpected tensor " + detail::in_quotes(tensor.name));
-    }
-  }
-  std::set<std::string> modules;
-  for (const auto& entry : pairs) {
-    const std::string& module = entry.first;
-    const Pair& pair = entry.second;
-    modules.insert(module);
-    if (!targets.contain(module)) {
-      problems.push_back("unexpected module " + detail::in_quotes(module) +
-                         ", which 'target_modules' does not name");
-    }
-    if (pair.A == nullptr || pair.B == nullptr) {
-      problems.push_back(
-          "missing tensor " +
-          detail::in_quotes(module + (pair.A == nullptr ? ".lora_A.weight" : ".lora_B.weight")));
-      continue;
-    }
-    const std::string rank_key = rank_pattern.find(module);
-    const std::string alpha_key = alpha_pattern.find(module);
-    const Index rank =
-        rank_key.empty() ? default_rank : fields.count_of("rank_pattern", ranks[rank_key]);
-    const double alpha =
-        alpha_key.empty() ? default_alpha : fields.positive_of("alpha_pattern", alphas[alpha_key]);
-    const auto is_matrix = [&](const StoredTensor& t, std::size_t side) {
-      return t.shape.size() == 2 && t.shape[side] == static_cast<std::uint64_t>(rank);
-    };
-    if (!is_matrix(*pair.A, 0) || !is_matrix(*pair.B, 1)) {
-      problems.push_back(detail::in_quotes(module) + ": expected A [" + std::to_string(rank) +
-                         ", in] and B [out, " + std::to_string(rank) + "], got " +
-                         detail::shape_text(pair.A->shape) + " and " +
-                         detail::shape_text(pair.B->shape));
-      continue;
-    }
-    LoraLayer layer;
-    layer.module = module;
-    layer.alpha = alpha;
-    const auto r = static_cast<double>(rank);
-    layer.scale = alpha / (lora.use_rslora ? std::sqrt(r) : r);
-    layer.A = file.matrix<float>(pair.A->name);
-    layer.B = file.matrix<float>(pair.B->name);
-    lora.layers.push_back(std::move(layer));
-  }
-  // An end of names may be one that other models have; a whole name says what must be here.
-  for (const std::string& name : targets.absent_from(modules)) {
-    if (modules.empty() || name.find('.') != name.npos) {
-      problems.push_back("missing tensors of 'target_modules' " + detail::in_quotes(name));
-    } else {
-      lora.unmatched.push_back(name);
-    }
-  }
-  detail::throw_problems(directory / adapter_model_name, problems);
-  return lora;
-}
-#endif
 
 /// The module that PEFT adapts for a weight: its name without ".weight". Throws FormatError for
 /// names that do not end so.
@@ -201,7 +58,8 @@ LORMA_MODEL_FUNCTION void make_portable(PeftLora& lora) {
 
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
 /// become `r` and `lora_alpha`, others patterns. Throws ShapeError if B and A of a layer do not
-/// fit, NonFinite, FormatError for a module named twice and for a scale that is not that of alpha.
+/// fit, NonFinite, FormatError for a scale that is not that of alpha, and for what is no plain LoRA
+/// of a matrix.
 LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
                                           const PeftLora& lora);
 
@@ -212,6 +70,10 @@ LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory
   std::map<double, std::size_t> alphas;
   std::vector<TensorSource> tensors;
   for (const LoraLayer& layer : lora.layers) {
+    if (!layer.is_plain()) {
+      throw FormatError("lorma::write_peft_lora: " + detail::in_quotes(layer.module) +
+                        ": expected plain LoRA of a matrix");
+    }
     if (layer.B.cols() != layer.A.rows() || layer.A.rows() < 1) {
       throw ShapeError("lorma::write_peft_lora: " + detail::in_quotes(layer.module) +
                        ": expected B (d x r) and A (r x k) with r >= 1, got B " +

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "lorma/io/safetensors.hpp"
+#include "lorma/model/weight_form.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -77,6 +78,21 @@ void load(const SafetensorsFile& file, const StoredTensor& tensor, RowMajorMatri
     using T = decltype(zero);
     using Wide = std::conditional_t<StorageOnlyScalar<T>, float, T>;
     const StoredMatrix<T> stored = file.matrix_view<T>(tensor.name);
+    file.prefetch(tensor.bytes);
+    W = stored.map().template cast<Wide>().template cast<S>();
+  });
+  file.forget(tensor.bytes);
+}
+
+/// The same of a tensor read as one matrix or several, one below the other.
+template <ComputeScalar S>
+void load(const SafetensorsFile& file, const StoredTensor& tensor, const MatrixStack& stack,
+          RowMajorMatrix<S>& W) {
+  with_stored_type(tensor.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Wide = std::conditional_t<StorageOnlyScalar<T>, float, T>;
+    const StoredMatrix<T> stored =
+        file.matrix_view<T>(tensor.name, stack.count * stack.rows, stack.cols);
     file.prefetch(tensor.bytes);
     W = stored.map().template cast<Wide>().template cast<S>();
   });
