@@ -152,7 +152,7 @@ TEST_CASE("what is reported is what the files hold; what is not finite is not wr
   large.layers[0].B *= 1e30F;
   large.layers[0].A *= 1e30F;
   write_lorma_adapter(p / "large", large);
-  CHECK_THROWS_AS(lorma::model::compose({p / "large", p / "large", p / "no"}), lorma::NonFinite);
+  CHECK_THROWS_AS(lorma::model::compose({{p / "large", p / "large"}, p / "no"}), lorma::NonFinite);
   LormaAdapter bad = large;
   bad.layers[0].A(0, 0) = std::nanf("");
   CHECK_THROWS_AS(write_lorma_adapter(p / "no", bad), lorma::NonFinite);
@@ -199,7 +199,7 @@ TEST_CASE("merged in sequence equals merged composition; resized and weakened ad
   write_lorma_adapter(p / "one", one);
   write_lorma_adapter(p / "two", two);
   const auto compose = [&](const char* a, const char* b, const char* out) {
-    return lorma::model::compose({p / a, p / b, p / out}).layers;
+    return lorma::model::compose({{p / a, p / b}, p / out}).layers;
   };
   CHECK(compose("one", "two", "both").size() == 3);
   run(base, p / "one", p / "a.safetensors");
@@ -281,7 +281,7 @@ TEST_CASE("what extract finds merges to the tuned checkpoint; diff sees what cha
       lorma::model::diff(p / "base.safetensors", p / "tuned.safetensors", true);
   CHECK(differences.size() == 5);
   for (const auto& d : differences) {
-    if (d.name == "new") CHECK(d.only_in_one);
+    if (d.name == "new") CHECK(d.only_in == "the second");
     if (d.name == "square") {
       CHECK(d.relative == doctest::Approx(change.norm() / square.norm()).epsilon(1e-5));
       CHECK(d.spectrum.size() == 9);

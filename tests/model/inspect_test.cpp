@@ -26,6 +26,7 @@ lorma::model::Inspection inspect(std::vector<std::filesystem::path> files,
   lorma::model::InspectOptions options;
   options.files = std::move(files);
   options.match = match;
+  options.spectra = true;
   return lorma::model::inspect(options);
 }
 
@@ -146,10 +147,16 @@ TEST_CASE("an index file stands for its shards") {
   put(dir / "model.safetensors.index.json",
       R"({"weight_map": {"second": "model-2.safetensors", "first": "model-1.safetensors",
           "third": "model-2.safetensors"}})");
-  const auto result = inspect({dir / "model.safetensors.index.json"});
-  REQUIRE(result.matrices.size() == 2);
-  CHECK(result.matrices[0].name == "first");
-  CHECK(result.exit_code() == 0);
+  for (const auto& path : {dir / "model.safetensors.index.json", dir.path()}) {
+    const auto result = inspect({path});
+    REQUIRE(result.matrices.size() == 2);
+    CHECK(result.matrices[0].name == "first");
+    REQUIRE(result.broken.size() == 1);  // the third
+    CHECK(result.broken[0].find("has no tensor 'third'") != std::string::npos);
+    CHECK(result.exit_code() == 2);
+  }
+  std::filesystem::remove(dir / "model.safetensors.index.json");
+  CHECK(inspect({dir.path()}).exit_code() == 0);
 }
 
 TEST_CASE("an index from outside opens nothing but its neighbours") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "reports.hpp"
 
+#include <cmath>
 #include <iomanip>
 #include <lorma/io/message.hpp>
 #include <nlohmann/json.hpp>
@@ -24,6 +25,7 @@ void print(std::ostream& out, const AdapterReport& report) {
   for (const LayerReport& layer : report.layers) {
     text << lorma::escaped(layer.name) << ": rank " << layer.rank << ", relative residual "
          << layer.residual;
+    if (!layer.side.empty()) text << ", " << layer.side;
     if (layer.base_rank >= 0) text << "; " << layer.verdict();
     text << '\n';
   }
@@ -35,10 +37,14 @@ std::string to_json(const AdapterReport& report) {
   json["layers"] = Json::array();
   for (const LayerReport& layer : report.layers) {
     Json entry{{"name", layer.name}, {"rank", layer.rank}, {"residual", layer.residual}};
+    if (!layer.side.empty()) entry["side"] = layer.side;
     if (layer.base_rank >= 0) {
       entry["base_rank"] = layer.base_rank;
       entry["needed_rank"] = layer.needed_rank;
       entry["unreachable"] = layer.unreachable;
+      if (layer.unreachable_from_other_side >= 0.0) {
+        entry["unreachable_from_other_side"] = layer.unreachable_from_other_side;
+      }
       entry["verdict"] = layer.verdict();
     }
     json["layers"].push_back(std::move(entry));
@@ -51,13 +57,21 @@ void print(std::ostream& out, const std::vector<TensorDifference>& differences) 
   std::ostringstream text;
   for (const TensorDifference& d : differences) {
     text << lorma::escaped(d.name) << ' ' << d.dtype << ' ' << d.shape << ": ";
-    if (d.only_in_one) {
-      text << "only in one, or of another shape\n";
-    } else {
-      text << "relative change " << std::scientific << std::setprecision(3) << d.relative
-           << ", rank " << d.rank << ", stable rank " << std::fixed << std::setprecision(1)
-           << d.stable_rank << '\n';
+    if (!d.only_in.empty()) {
+      text << "only in " << d.only_in << '\n';
+      continue;
     }
+    if (!d.other.empty()) text << d.other << " in the second; ";
+    if (std::isnan(d.relative)) {
+      text << "differs\n";
+      continue;
+    }
+    text << "relative change " << std::scientific << std::setprecision(3) << d.relative;
+    if (d.rank >= 0) {
+      text << ", rank " << d.rank << ", stable rank " << std::fixed << std::setprecision(1)
+           << d.stable_rank;
+    }
+    text << '\n';
   }
   if (differences.empty()) text << "no difference\n";
   out << text.str();
@@ -67,12 +81,15 @@ std::string to_json(const std::vector<TensorDifference>& differences) {
   auto json = Json::array();
   for (const TensorDifference& d : differences) {
     Json entry{{"name", d.name}, {"dtype", d.dtype}, {"shape", d.shape}};
-    if (d.only_in_one) {
-      entry["only_in_one"] = true;
+    if (!d.only_in.empty()) {
+      entry["only_in"] = d.only_in;
     } else {
-      entry["relative"] = d.relative;
-      entry["rank"] = d.rank;
-      entry["stable_rank"] = d.stable_rank;
+      if (!d.other.empty()) entry["other"] = d.other;
+      entry["relative"] = std::isnan(d.relative) ? Json(nullptr) : Json(d.relative);
+      if (d.rank >= 0) {
+        entry["rank"] = d.rank;
+        entry["stable_rank"] = d.stable_rank;
+      }
       if (!d.spectrum.empty()) entry["spectrum"] = d.spectrum;
     }
     json.push_back(std::move(entry));

@@ -75,9 +75,11 @@ void add_convert(CLI::App& app, Outcome& outcome) {
             ->required()
             ->check(CLI::IsMember({"lora", "lorma"}));
         verb.add_option("--base", o.base, "the weights that the adapter was made for")->required();
-        verb.add_option("--side", o.side, "of the LoRMA adapter to be made")
-            ->check(side())
-            ->capture_default_str();
+        verb.add_option(
+                "--side", o.side,
+                "of the LoRMA adapter to be made, Pre or Post; for each weight the one that "
+                "misses less, unless told")
+            ->check(side());
         verb.add_option("-r,--rank", o.rank,
                         "of a LoRA adapter, at most; 0: the adapter's own, or any with --energy")
             ->check(CLI::NonNegativeNumber)
@@ -96,14 +98,13 @@ void add_convert(CLI::App& app, Outcome& outcome) {
 void add_compose(CLI::App& app, Outcome& outcome) {
   add_maker<ComposeOptions>(
       app, outcome, "compose",
-      "One LoRMA+ adapter in place of two: the first, then the second.\n"
+      "One adapter in place of several, applied in their order: LoRA adapters add up, LoRMA+\n"
+      "adapters compose.\n"
       "Example: lorma compose french legal -o french-legal",
       [](CLI::App& verb, ComposeOptions& o) {
-        verb.add_option("first", o.first, "directory of the adapter that is applied first")
-            ->required();
-        verb.add_option("second", o.second,
-                        "directory of the adapter that is applied to the result")
-            ->required();
+        verb.add_option("adapters", o.adapters, "directories of the adapters, the first first")
+            ->required()
+            ->expected(2, -1);
       },
       compose);
 }
@@ -111,7 +112,7 @@ void add_compose(CLI::App& app, Outcome& outcome) {
 void add_resize(CLI::App& app, Outcome& outcome) {
   add_maker<ResizeOptions>(
       app, outcome, "resize",
-      "The nearest LoRMA+ adapter of another rank or strength.\n"
+      "The nearest LoRMA+ or LoRA adapter of another rank or strength.\n"
       "Example: lorma resize adapter --energy 0.99 -o smaller",
       [](CLI::App& verb, ResizeOptions& o) {
         verb.add_option("adapter", o.adapter, "directory of the adapter")->required();
@@ -121,7 +122,8 @@ void add_resize(CLI::App& app, Outcome& outcome) {
         verb.add_option("--energy", o.energy, "share of the squared change that is enough")
             ->check(share())
             ->capture_default_str();
-        verb.add_option("--strength", o.strength, "t of (1 - t) I + t P")->capture_default_str();
+        verb.add_option("--strength", o.strength, "t of (1 - t) I + t P, or of t B A")
+            ->capture_default_str();
       },
       resize);
 }
@@ -147,9 +149,11 @@ void add_extract(CLI::App& app, Outcome& outcome) {
                         "relative error of the change that is small enough")
             ->check(share())
             ->capture_default_str();
-        verb.add_option("--side", o.side, "of the multiplier")
-            ->check(side())
-            ->capture_default_str();
+        verb.add_option(
+                "--side", o.side,
+                "of the multiplier, Pre or Post; for each weight the one that reaches more, "
+                "unless told")
+            ->check(side());
         verb.add_option("--match", o.match, "only tensors whose name has this regular expression");
         verb.add_option("--prefix", o.prefix,
                         "put before the modules of a LoRA adapter, such as transformer.");

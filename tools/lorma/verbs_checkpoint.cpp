@@ -173,7 +173,8 @@ void add_inspect(CLI::App& app, Outcome& outcome) {
       "inspect",
       "Rank, condition, stable and effective rank of every 2-D tensor of a checkpoint.\n"
       "Example: lorma inspect model.safetensors --match 'attention' --html ranks.html");
-  verb->add_option("files", o.files, "safetensors files, or model.safetensors.index.json")
+  verb->add_option("files", o.files,
+                   "safetensors files, model.safetensors.index.json, or directories")
       ->required();
   verb->add_option("--match", o.match, "only tensors whose name has this regular expression");
   verb->add_option("--threshold", o.threshold, "share of full rank that passes")
@@ -190,6 +191,8 @@ void add_inspect(CLI::App& app, Outcome& outcome) {
       "Exit code: 0 when every matrix passes, 1 when one does not, 2 when a file or matrix\n"
       "could not be read, 3 for wrong arguments, 130 when stopped by Ctrl-C.");
   verb->callback([state, &outcome] {
+    // The effective rank of a CSV needs them too.
+    state->options.spectra = !(state->json + state->csv + state->html).empty();
     for (const std::string& path : {state->json, state->csv, state->html}) try_place(path);
     Session session(state->quiet, state->threads == 0 ? all_workers() : state->threads);
     state->options.threads = session.workers();

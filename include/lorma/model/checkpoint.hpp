@@ -26,6 +26,10 @@ namespace lorma::inline LORMA_ABI::model {
 LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
     const std::filesystem::path& index);
 
+/// The tensors that an index names and its shards do not have, in words. Throws Error if the index
+/// or a shard cannot be read.
+LORMA_MODEL_FUNCTION std::vector<std::string> index_problems(const std::filesystem::path& index);
+
 /// Whether a tensor is an output head, which many models tie to their embedding.
 inline bool is_head(std::string_view tensor) {
   for (const std::string_view head : {"lm_head.weight", "embed_out.weight"}) {
@@ -183,6 +187,19 @@ LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
   return shards;
 }
 
+LORMA_MODEL_FUNCTION std::vector<std::string> index_problems(const std::filesystem::path& index) {
+  std::map<std::string, std::unique_ptr<SafetensorsFile>> shards;
+  std::vector<std::string> problems;
+  for (const auto& [tensor, shard] : detail::weight_map(index)) {
+    std::unique_ptr<SafetensorsFile>& file = shards[shard];
+    if (!file) file = std::make_unique<SafetensorsFile>(index.parent_path() / shard);
+    if (file->contains(tensor)) continue;
+    problems.push_back(lorma::detail::in_quotes(shard) + " has no tensor " +
+                       lorma::detail::in_quotes(tensor));
+  }
+  return problems;
+}
+
 LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
     const std::filesystem::path index = path / "model.safetensors.index.json";
@@ -259,20 +276,12 @@ LORMA_MODEL_FUNCTION const QuantizedWeight* Checkpoint::quantized(std::string_vi
 }
 
 LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& index) {
+  lorma::detail::throw_problems(index, index_problems(index));
   index_ = index;
   paths_ = shards_of(index);
-  std::map<std::string, const SafetensorsFile*> by_name;
   for (const std::filesystem::path& file : paths_) {
     files_.push_back(std::make_unique<SafetensorsFile>(file));
-    by_name[file.filename().string()] = files_.back().get();
   }
-  std::vector<std::string> problems;
-  for (const auto& entry : detail::weight_map(index)) {
-    if (by_name[entry.second]->contains(entry.first)) continue;
-    problems.push_back(lorma::detail::in_quotes(entry.second) + " has no tensor " +
-                       lorma::detail::in_quotes(entry.first));
-  }
-  lorma::detail::throw_problems(index, problems);
 }
 
 LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::path& directory) {

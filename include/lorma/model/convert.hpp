@@ -21,7 +21,7 @@ struct ConvertOptions {
   std::filesystem::path base;
   std::filesystem::path out;  ///< a directory that does not exist
   std::string to;             ///< "lora" or "lorma"
-  std::string side = "Pre";   ///< of the LoRMA+ adapter to be made
+  std::string side;           ///< of LoRMA+; empty: for each weight the one that misses less
   std::int64_t rank = 0;      ///< at most, of a truncated change; 0: the adapter's own
   double energy = 1.0;        ///< share of the squared change that is enough; `rank` 0: any rank
   std::string prefix;         ///< put before the modules of a LoRA adapter to be made
@@ -81,13 +81,12 @@ inline LoraLayer additive(const Target& target, const ConvertOptions& options,
   return result;
 }
 
-inline AdapterReport to_lora(const ConvertOptions& options, const Checkpoint& base,
-                             const Monitor& monitor) {
+inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const Monitor& monitor,
+                    AdapterReport& report) {
   if (!is_lorma_adapter(options.adapter)) {
     throw FormatError(lorma::detail::in_quotes(options.adapter.string(), 1024) +
                       ": expected a LoRMA adapter to make LoRA of, got another peft_type");
   }
-  AdapterReport report;
   std::vector<Change> changes = read_changes(options.adapter, report.remarks);
   for (const Change& change : changes) {
     if (change.layout == changes.front().layout) continue;
@@ -109,7 +108,6 @@ inline AdapterReport to_lora(const ConvertOptions& options, const Checkpoint& ba
     const Writing writing(monitor);
     write_peft_lora(options.out, lora);
   }
-  return report;
 }
 
 /// base_model_name_or_path of a directory; empty where there is none.
@@ -118,6 +116,34 @@ inline std::string base_model_of(const std::filesystem::path& adapter) {
   const std::filesystem::path config = adapter / adapter_config_name;
   const auto json = lorma::detail::read_json_object(config);
   return lorma::detail::JsonFields(config, json.value).text("base_model_name_or_path", "");
+}
+
+/// The LoRMA+ layer nearest to a LoRA layer of W0 (d x k): of the side that is asked for, or of the
+/// one that misses less, of which the one that reaches everything where W0 has full rank is tried
+/// first.
+template <typename S>
+LormaLayer nearest_multiplier(const LoraLayer& lora, const Matrix<S>& W0, const std::string& side,
+                              double& residual) {
+  const Matrix<double> B = lora.scale * lora.B.cast<double>();
+  const Matrix<double> A = lora.A.cast<double>();
+  const auto on = [&](bool pre, double& missed) {
+    const auto factors = pre ? to_multiplicative<Pre>(B, A, W0) : to_multiplicative<Post>(B, A, W0);
+    LormaLayer layer;
+    layer.side = pre ? "Pre" : "Post";
+    layer.alpha = static_cast<double>(A.rows());
+    layer.B = factors.B.template cast<float>();
+    layer.A = factors.A.template cast<float>();
+    missed = residual_of(layer, W0.template cast<double>(), B * A);
+    return layer;
+  };
+  const bool natural = side.empty() ? W0.rows() >= W0.cols() : side == "Pre";
+  LormaLayer layer = on(natural, residual);
+  if (!side.empty() || residual <= reached) return layer;
+  double other = 0.0;
+  LormaLayer turned = on(!natural, other);
+  if (other >= residual) return layer;
+  residual = other;
+  return turned;
 }
 
 /// The multipliers that a change of another method is: by its definition, or nearest to it.
@@ -148,31 +174,22 @@ inline std::vector<LormaLayer> multiplicative(const Target& target, const Conver
     report.layers.push_back({weight, rank, size == 0.0 ? 0.0 : missed / size});
     return change.multiply;
   }
-  const LoraLayer& layer = *change.add;
   LormaLayer result;
-  result.side = options.side;
-  result.alpha = static_cast<double>(layer.A.rows());
-  const Matrix<double> B = layer.scale * layer.B.cast<double>();
-  const Matrix<double> A = layer.A.cast<double>();
-  double residual = 0.0;
   with_base_weight(*target.file, *target.tensor, change.layout, {}, [&](const auto& W0) {
-    const bool pre = options.side == "Pre";
-    const auto factors = pre ? to_multiplicative<Pre>(B, A, W0) : to_multiplicative<Post>(B, A, W0);
-    result.B = factors.B.template cast<float>();
-    result.A = factors.A.template cast<float>();
-    residual = residual_of(result, W0.template cast<double>(), B * A);
+    LayerReport line{weight, change.add->A.rows()};
+    result = nearest_multiplier(*change.add, W0, options.side, line.residual);
+    line.side = result.side;
+    report.layers.push_back(std::move(line));
   });
-  report.layers.push_back({weight, A.rows(), residual});
   return {std::move(result)};
 }
 
-inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& base,
-                              const Monitor& monitor) {
+inline void to_lorma(const ConvertOptions& options, const Checkpoint& base, const Monitor& monitor,
+                     AdapterReport& report) {
   if (is_lorma_adapter(options.adapter)) {
     throw FormatError(lorma::detail::in_quotes(options.adapter.string(), 1024) +
                       ": expected a LoRA adapter to make LoRMA of, got peft_type LORMA");
   }
-  AdapterReport report;
   std::vector<Change> changes = read_changes(options.adapter, report.remarks);
   const std::vector<Target> targets = fit(base, changes, options.fit, report.remarks);
   LormaAdapter adapter;
@@ -199,16 +216,21 @@ inline AdapterReport to_lorma(const ConvertOptions& options, const Checkpoint& b
     const Writing writing(monitor);
     write_lorma_adapter(options.out, adapter);
   }
-  return report;
 }
 
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options, const Monitor& monitor) {
-  require_absent(options.out);
+  AdapterReport report;
+  if (!options.dry_run) check_adapter_output(options.out, report.remarks);
   const Checkpoint base(options.base);
-  return options.to == "lora" ? detail::to_lora(options, base, monitor)
-                              : detail::to_lorma(options, base, monitor);
+  if (options.to == "lora") {
+    detail::to_lora(options, base, monitor, report);
+  } else {
+    detail::to_lorma(options, base, monitor, report);
+  }
+  warn_of_residuals(report);
+  return report;
 }
 #endif
 

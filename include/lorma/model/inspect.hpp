@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lorma/analysis/rank_report.hpp"
+#include "lorma/analysis/rank_summary.hpp"
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/stored_weight.hpp"
@@ -34,27 +35,30 @@ struct MatrixLine {
   double fraction = 0.0;                 ///< rank / min(rows, cols); 1 for an empty matrix
   double condition = 0.0;
   double stable_rank = 0.0;
-  double effective_rank = 0.0;
+  double effective_rank = 0.0;  ///< where spectra were asked for, else 0
   double largest = 0.0;
   double smallest = 0.0;
   bool near_full_rank = false;
-  std::vector<double> spectrum;  ///< all singular values, descending
+  std::vector<double> spectrum;  ///< all singular values, descending, where they were asked for
   std::string error;             ///< why there are no numbers; empty when there are
 };
 
 struct InspectOptions {
-  std::vector<std::filesystem::path>
-      files;          ///< safetensors files and index files of sharded models
-  std::string match;  ///< ECMAScript expression on names; empty: all
+  /// Safetensors files, index files of sharded models, and directories with either.
+  std::vector<std::filesystem::path> files;
+  std::string match;  ///< an expression of Python's `re` that is searched in names; empty: all
   double threshold = 0.99;
+  bool spectra = false;  ///< all singular values, and the effective rank, which needs them
   unsigned threads = 1;  ///< matrices at a time
 };
 
 struct Inspection {
   double threshold = 0.99;
   std::vector<MatrixLine> matrices;
-  std::vector<std::string> broken;  ///< one line a file that could not be read
+  bool spectra = false;
+  std::vector<std::string> broken;  ///< one line a file that could not be read, or is not whole
   std::size_t skipped = 0;          ///< 2-D tensors of types without arithmetic here
+  std::size_t deeper = 0;           ///< tensors of three dimensions and more
 
   std::size_t near_full() const;
   /// 2 when a file or matrix could not be read, else 1 when a matrix is below the threshold, else
@@ -62,9 +66,12 @@ struct Inspection {
   int exit_code() const;
 };
 
-/// Memory: one matrix in its compute type and in double for each thread; files are mapped. A file
-/// or matrix that cannot be read is reported in the result, the others are done. Throws
-/// Error for a bad expression, and for one that no name has.
+/// Files are mapped and matrices read where they lie. Memory for each thread: a few squares of a
+/// matrix's smaller side in double, for a matrix of F64, or whose sides differ less than threefold
+/// and of which all singular values are wanted, the matrix in double. Cost: that of rank_summary,
+/// or of all singular values. A file or matrix that cannot be read, and a tensor that an index
+/// names and no file has, is reported in the result, the others are done. Throws Error for a bad
+/// expression, and for one that no name has.
 LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Monitor& monitor = {});
 
 #ifdef LORMA_MODEL_BODIES
@@ -77,40 +84,67 @@ struct Job {
   double cost = 0.0;
 };
 
-/// In numbers of S what is stored as T.
-template <typename S, typename T = S>
-void measure(const SafetensorsFile& file, double threshold, MatrixLine& line) {
-  const Matrix<S> M = file.matrix<S>(line.name);
-  const Eigen::VectorXd sigma = analysis::singular_values(M);
-  const auto report = analysis::rank_report_from(sigma, M.template cast<T>(), threshold);
-  line.rank = report.rank;
-  line.rank_beyond_storage = report.rank_beyond_storage;
+template <typename T>
+void measure(const SafetensorsFile& file, const InspectOptions& options, MatrixLine& line) {
+  const StoredMatrix<T> stored = file.matrix_view<T>(line.name);
+  const auto M = stored.map();
+  if (options.spectra) {
+    const Eigen::VectorXd sigma = analysis::singular_values_by_panels(M);
+    const auto report = analysis::rank_report_from(sigma, M);
+    line.rank = report.rank;
+    line.rank_beyond_storage = report.rank_beyond_storage;
+    line.condition = report.condition;
+    line.stable_rank = report.stable_rank;
+    line.effective_rank = report.effective_rank;
+    line.largest = report.largest;
+    line.smallest = report.smallest;
+    line.spectrum.assign(sigma.data(), sigma.data() + sigma.size());
+  } else {
+    const auto summary = analysis::rank_summary(M);
+    line.rank = summary.rank;
+    line.rank_beyond_storage = summary.rank_beyond_storage;
+    line.condition = summary.condition;
+    line.stable_rank = summary.stable_rank;
+    line.largest = summary.largest;
+    line.smallest = summary.smallest;
+  }
   const auto full = static_cast<double>(std::min(M.rows(), M.cols()));
-  line.fraction = full > 0.0 ? static_cast<double>(report.rank) / full : 1.0;
-  line.condition = report.condition;
-  line.stable_rank = report.stable_rank;
-  line.effective_rank = report.effective_rank;
-  line.largest = report.largest;
-  line.smallest = report.smallest;
-  line.near_full_rank = report.near_full_rank;
-  line.spectrum.assign(sigma.data(), sigma.data() + sigma.size());
+  line.fraction = full > 0.0 ? static_cast<double>(line.rank) / full : 1.0;
+  line.near_full_rank = static_cast<double>(line.rank) >= options.threshold * full;
 }
 
-inline void measure(const Job& job, double threshold, MatrixLine& line) {
+inline void measure(const Job& job, const InspectOptions& options, MatrixLine& line) {
+  const StoredTensor& tensor = job.file->tensors()[job.tensor];
   try {
-    switch (job.file->tensors()[job.tensor].dtype) {
-      case Dtype::F64:
-        return measure<double>(*job.file, threshold, line);
-      case Dtype::F16:
-        return measure<float, Eigen::half>(*job.file, threshold, line);
-      case Dtype::BF16:
-        return measure<float, Eigen::bfloat16>(*job.file, threshold, line);
-      default:
-        return measure<float>(*job.file, threshold, line);
-    }
+    with_stored_type(tensor.dtype,
+                     [&](auto zero) { measure<decltype(zero)>(*job.file, options, line); });
   } catch (const std::exception& error) {
     line.error = error.what();
   }
+  job.file->forget(tensor.bytes);
+}
+
+/// The files that a path stands for; what is wrong with an index goes to `broken`.
+inline std::vector<std::filesystem::path> files_of(const std::filesystem::path& path,
+                                                   std::vector<std::string>& broken) {
+  namespace fs = std::filesystem;
+  if (path.extension() == ".json") {
+    for (const std::string& problem : index_problems(path)) {
+      broken.push_back(lorma::detail::in_quotes(path.string(), 1024) + ": " + problem);
+    }
+    return shards_of(path);
+  }
+  if (!fs::is_directory(path)) return {path};
+  const fs::path index = path / "model.safetensors.index.json";
+  if (fs::exists(index)) return files_of(index, broken);
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  if (!files.empty()) return files;
+  throw Error(lorma::detail::in_quotes(path.string(), 1024) +
+              ": expected safetensors files in it, got none");
 }
 
 }  // namespace detail
@@ -132,15 +166,12 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
   std::optional<Pattern> match = pattern_of(options.match, "--match");
   Inspection result;
   result.threshold = options.threshold;
+  result.spectra = options.spectra;
   std::vector<std::filesystem::path> paths;
   for (const std::filesystem::path& path : options.files) {
     try {
-      if (path.extension() == ".json") {
-        const auto shards = shards_of(path);
-        paths.insert(paths.end(), shards.begin(), shards.end());
-      } else {
-        paths.push_back(path);
-      }
+      const auto files = detail::files_of(path, result.broken);
+      paths.insert(paths.end(), files.begin(), files.end());
     } catch (const std::exception& error) {
       result.broken.emplace_back(error.what());
     }
@@ -152,8 +183,12 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
       const auto file = std::make_shared<const SafetensorsFile>(path);
       for (std::size_t t = 0; t < file->tensors().size(); ++t) {
         const StoredTensor& tensor = file->tensors()[t];
-        if (tensor.shape.size() != 2) continue;
+        if (tensor.shape.size() < 2) continue;
         if (match && !match->finds(tensor.name)) continue;
+        if (tensor.shape.size() > 2) {
+          ++result.deeper;
+          continue;
+        }
         if (!has_arithmetic(tensor.dtype)) {
           ++result.skipped;
           continue;
@@ -188,8 +223,9 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
   const auto work = [&] {
     if (monitor.begin_thread) monitor.begin_thread();
     for (std::size_t i = next++; i < jobs.size(); i = next++) {
+      if (monitor.stop && monitor.stop()) return;
       MatrixLine& line = result.matrices[jobs[i].line];
-      detail::measure(jobs[i], options.threshold, line);
+      detail::measure(jobs[i], options, line);
       steps.done(jobs[i].cost, line.name);
       jobs[i].file.reset();
     }
@@ -198,6 +234,7 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
   for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(work);
   work();
   pool.clear();
+  monitor.check();
   return result;
 }
 #endif
