@@ -33,7 +33,7 @@ python: setup ## the package for PyTorch and PEFT: built, its tests passed
 finetune: tool ## a sentence encoder learns from movie reviews by LoRA, LoRMA+ and LoRMA_pi; merged by the tool
 	python/examples/finetune.sh
 
-fuzz: setup ## two minutes of libFuzzer on the safetensors reader
+fuzz: setup ## two minutes of libFuzzer on files, configurations and indices
 	tests/fuzz/run.sh build/fuzz
 
 bench: setup ## the benchmarks, into docs/benchmarks.md

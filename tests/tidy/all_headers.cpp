@@ -7,3 +7,4 @@
 #include <lorma/io/safetensors.hpp>
 #include <lorma/lorma.hpp>
 #include <lorma/model/model.hpp>
+#include <lorma/patterns/pattern.hpp>

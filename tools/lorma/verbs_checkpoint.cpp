@@ -88,6 +88,10 @@ void add_merge(CLI::App& app, Outcome& outcome, const char* name, const char* de
   verb->add_flag("--any-base", o.any_base,
                  unmerge ? "take weights that the adapter was made for, as if it were in them"
                          : "take a base with another fingerprint");
+  if (!unmerge) {
+    verb->add_flag("--dequantize", o.dequantize,
+                   "write a base of FP8 or bitsandbytes 4-bit as the numbers it stands for");
+  }
   add_fit(*verb, o.fit);
   verb->add_flag("--force", o.force,
                  unmerge ? "replace an output file; take out what the metadata does not allow"

@@ -18,6 +18,7 @@
 #include "lorma/io/safetensors.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/quantized.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -48,7 +49,8 @@ class Checkpoint {
     const SafetensorsFile* file = nullptr;  ///< null: no such tensor
     const StoredTensor* tensor = nullptr;
   };
-  /// Throws FormatError if two shards have the tensor.
+  /// Once dequantized, a quantized weight is what its codes stand for, without bytes. Throws
+  /// FormatError if two shards have the tensor.
   Found find(std::string_view name) const;
 
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
@@ -59,6 +61,13 @@ class Checkpoint {
   const std::filesystem::path& index() const { return index_; }
   /// The type in which most of its numbers with arithmetic are stored; F32 where there are none.
   Dtype main_type() const;
+  const Quantization& quantization() const { return quantization_; }
+  /// From here on quantized weights are what their codes stand for. Throws FormatError unless all
+  /// of them can be read.
+  void dequantize();
+  bool is_dequantized() const { return is_dequantized_; }
+  /// How a weight is quantized that is not seen as such any more; null for others.
+  const QuantizedWeight* quantized(std::string_view name) const;
   /// "gpt2" and its like, from config.json beside the files; empty where there is none.
   const std::string& model_type() const { return model_type_; }
   /// Whether the output head is the embedding, by config.json beside the files.
@@ -89,6 +98,8 @@ class Checkpoint {
   std::vector<std::string> remarks_;
   std::string model_type_;
   bool ties_heads_ = false;
+  Quantization quantization_;
+  bool is_dequantized_ = false;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   bool is_single_file_ = false;
 };
@@ -217,9 +228,25 @@ LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
 
 LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& directory) {
   const std::filesystem::path config = directory / "config.json";
-  if (!std::filesystem::is_regular_file(config)) return;
+  lorma::detail::JsonDocument json{nlohmann::json::object(), {}};
+  const auto look_for_codes = [&] {
+    for (const auto& file : files_) {
+      quantization_.look_at(*file, json.value, [this](const std::string& name) {
+        const StoredTensor* tensor = nullptr;
+        for (const auto& other : files_) {
+          if (other->contains(name)) tensor = &other->tensor(name);
+        }
+        return tensor;
+      });
+    }
+  };
+  if (!std::filesystem::is_regular_file(config)) return look_for_codes();
   try {
-    const auto json = lorma::detail::read_json_object(config);
+    json = lorma::detail::read_json_object(config);
+  } catch (const Error&) {  // of something else
+  }
+  look_for_codes();
+  try {
     const lorma::detail::JsonFields fields(config, json.value);
     model_type_ = fields.text("model_type", "");
     const auto& text = fields.object("text_config");  // of models of more than text
@@ -227,6 +254,25 @@ LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& d
                   lorma::detail::JsonFields(config, text).boolean("tie_word_embeddings");
   } catch (const Error&) {  // a configuration of something else
   }
+}
+
+LORMA_MODEL_FUNCTION void Checkpoint::dequantize() {
+  if (!quantization_.is_readable()) {
+    const std::string& method = quantization_.method();
+    throw FormatError(
+        method.empty()
+            ? "expected a quantized base to dequantize, got one that is not"
+            : "the base is quantized (" + lorma::detail::escaped(method) +
+                  "), and cannot be dequantized here: expected the model that it was made from; " +
+                  lorma::detail::listed(quantization_.problems()));
+  }
+  is_dequantized_ = true;
+}
+
+LORMA_MODEL_FUNCTION const QuantizedWeight* Checkpoint::quantized(std::string_view name) const {
+  if (!is_dequantized_) return nullptr;
+  const auto found = quantization_.weights().find(name);
+  return found == quantization_.weights().end() ? nullptr : &found->second;
 }
 
 LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& index) {
@@ -312,6 +358,7 @@ LORMA_MODEL_FUNCTION Checkpoint::Found Checkpoint::find(std::string_view name) c
     }
     found = {file.get(), &file->tensor(name)};
   }
+  if (const QuantizedWeight* codes = quantized(name)) found.tensor = &codes->weight;
   return found;
 }
 #endif

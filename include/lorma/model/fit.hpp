@@ -441,7 +441,14 @@ LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector
     targets.push_back(target);
   }
   if (problems.empty()) return targets;
-  throw FormatError("the adapter does not fit the base: " + lorma::detail::listed(problems));
+  const std::string& method = base.quantization().method();
+  std::string why = "the adapter does not fit the base";
+  if (!method.empty() && !base.is_dequantized()) {
+    why += ", which is quantized (" + lorma::detail::escaped(method) +
+           "): expected the model that it was made from" +
+           (base.quantization().is_readable() ? ", or --dequantize" : "");
+  }
+  throw FormatError(why + ": " + lorma::detail::listed(problems));
 }
 
 LORMA_MODEL_FUNCTION void check_fingerprint(const Change& change, const StoredTensor& tensor,

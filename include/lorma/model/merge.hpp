@@ -49,6 +49,7 @@ struct MergeOptions {
   bool in_double = false;              ///< compute in double; F64 weights always are
   bool check_first = false;  ///< look for NaN and infinity in all results before any is written
   bool any_base = false;     ///< do not ask for fingerprints
+  bool dequantize = false;   ///< write all of a quantized base as what its codes stand for
   FitOptions fit;
   /// Replace an output file; merge what is merged already; take out what the metadata does not
   /// allow.
@@ -176,8 +177,8 @@ class Merge {
     }
     for (const auto& companion : base_.companions()) {
       monitor_.check();
-      if (unties_head_ && companion.name == "config.json") {
-        write_untied(companion.path, directory.path() / companion.name);
+      if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
+        write_config(companion.path, directory.path() / companion.name);
       } else if (companion.path == base_.index() && changes_index()) {
         write_index(companion.path, directory.path() / companion.name);
       } else {
@@ -234,6 +235,7 @@ class Merge {
   }
 
   void read_adapters() {
+    if (options_.dequantize) base_.dequantize();
     if (options_.adapters.empty()) throw Error("expected an adapter to merge, got none");
     std::map<std::string, std::size_t> place;
     for (const AdapterInUse& adapter : options_.adapters) {
@@ -252,11 +254,24 @@ class Merge {
         if (leaves_whole(change, adapter.strength)) continue;
         const auto [entry, is_new] = place.try_emplace(change.tensor, weights_.size());
         if (is_new) {
-          weights_.push_back({change.tensor, target.file, target.tensor, target.type, {}, {}});
+          weights_.push_back({change.tensor,
+                              target.file,
+                              target.tensor,
+                              target.type,
+                              {},
+                              base_.quantized(change.tensor),
+                              {}});
         }
         MergedWeight& weight = weights_[entry->second];
         if (is_new || change.saved) weight.shape = target.start().shape;
         weight.changes.push_back({&change, adapter.strength});
+      }
+    }
+    if (options_.dequantize) {
+      for (const auto& [name, codes] : base_.quantization().weights()) {
+        if (place.contains(name)) continue;
+        weights_.push_back(
+            {name, codes.file, &codes.weight, codes.weight.dtype, codes.weight.shape, &codes, {}});
       }
     }
     if (!options_.unmerge) return;
@@ -365,10 +380,13 @@ class Merge {
     }
   }
 
-  static void write_untied(const std::filesystem::path& from, const std::filesystem::path& to) {
+  /// The model's configuration as it is true of the output.
+  void write_config(const std::filesystem::path& from, const std::filesystem::path& to) const {
     const MemoryMap map(from);
     const auto* text = reinterpret_cast<const char*>(map.bytes().data());
     auto json = nlohmann::ordered_json::parse(text, text + map.bytes().size());
+    if (options_.dequantize) json.erase("quantization_config");
+    if (!unties_head_) return lorma::detail::write_json(to, json);
     json["tie_word_embeddings"] = false;
     if (json.contains("text_config") && json["text_config"].contains("tie_word_embeddings")) {
       json["text_config"]["tie_word_embeddings"] = false;
@@ -383,7 +401,15 @@ class Merge {
                                  weight.shape, weight.text()});
       if (weight.file != nullptr) --report_.copied;
     }
-    for (const auto& file : base_.files()) report_.copied += file->tensors().size();
+    for (const auto& file : base_.files()) {
+      for (const StoredTensor& tensor : file->tensors()) {
+        report_.copied += leaves_out(tensor.name) ? 0 : 1;
+      }
+    }
+    if (options_.dequantize && base_.is_single_file()) {
+      report_.remarks.emplace_back(
+          "the output is not quantized: a config.json for it has no quantization_config");
+    }
     for (const std::string& file : base_.left_out()) {
       report_.remarks.push_back("left out: " + file);
     }
@@ -423,7 +449,7 @@ class Merge {
         planned.push_back({weight.name, weight.type, weight.shape});
       }
       for (const StoredTensor& tensor : file.tensors()) {
-        if (!changed.contains(tensor.name)) {
+        if (!changed.contains(tensor.name) && !leaves_out(tensor.name)) {
           planned.push_back({tensor.name, tensor.dtype, tensor.shape});
         }
       }
@@ -454,9 +480,15 @@ class Merge {
     });
   }
 
-  /// Whether the index of the base says nothing of a tensor, or something else.
+  /// Whether a tensor is a scale or its like of what is written in numbers.
+  bool leaves_out(const std::string& name) const {
+    return options_.dequantize && base_.quantization().is_part(name);
+  }
+
+  /// Whether the output has other tensors than the index of the base names.
   bool changes_index() const {
-    return std::any_of(weights_.begin(), weights_.end(),
+    return options_.dequantize ||
+           std::any_of(weights_.begin(), weights_.end(),
                        [](const MergedWeight& weight) { return weight.file == nullptr; });
   }
 

@@ -15,6 +15,7 @@
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/fit.hpp"
 #include "lorma/model/monitor.hpp"
+#include "lorma/model/quantized.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -29,9 +30,10 @@ struct MergedWeight {
   std::string name;
   const SafetensorsFile* file = nullptr;  ///< null, as `tensor`: the base does not have it
   const StoredTensor* tensor = nullptr;
-  Dtype type = Dtype::F32;              ///< in which it is written
-  std::vector<std::uint64_t> shape;     ///< in which it is written
-  std::vector<WeightedChange> changes;  ///< in the order in which they are applied
+  Dtype type = Dtype::F32;                     ///< in which it is written
+  std::vector<std::uint64_t> shape;            ///< in which it is written
+  const QuantizedWeight* quantized = nullptr;  ///< what the base has of it, where that is codes
+  std::vector<WeightedChange> changes;         ///< in the order in which they are applied
 
   /// Of what is written.
   double bytes() const {
@@ -42,7 +44,7 @@ struct MergedWeight {
 
   /// "Identity, Pre, rank 8; then LoRA, rank 4"
   std::string text() const {
-    std::string all;
+    std::string all = quantized != nullptr ? "dequantized" : "";
     for (const WeightedChange& one : changes) {
       all += (all.empty() ? "" : "; then ") + one.change->text();
     }
@@ -90,10 +92,17 @@ void load_as(const SafetensorsFile& file, const StoredTensor& tensor, WeightForm
   load<S>(file, tensor, matrices_of(form, tensor.shape).value_or(flat(tensor.shape)), W);
 }
 
+/// What the base has of a weight.
+template <typename S>
+void load_base(const MergedWeight& weight, RowMajorMatrix<S>& W) {
+  if (weight.quantized != nullptr) return dequantize<S>(*weight.quantized, W);
+  load_as<S>(*weight.file, *weight.tensor, weight.changes.front().change->form, W);
+}
+
 template <typename S>
 void refuse_base(const MergedWeight& weight, RowMajorMatrix<S>& W) {
   if (weight.file == nullptr) return;
-  load_as<S>(*weight.file, *weight.tensor, weight.changes.front().change->form, W);
+  load_base(weight, W);
   const Index row = first_row_not_finite(W);
   if (row < 0) return;
   throw NonFinite(
@@ -123,10 +132,11 @@ LORMA_MODEL_FUNCTION void check_factors(const Change& change) {
 
 LORMA_MODEL_FUNCTION void compute_weight(const MergedWeight& weight, const Computation& how,
                                          const Monitor& monitor, WeightScratch& scratch) {
-  const WeightedChange& last = weight.changes.back();
-  const bool is_whole = last.change->is_whole() && last.strength == 1.0;
-  if (is_whole && last.change->saved->tensor->dtype == weight.type) {
-    const auto bytes = last.change->saved->tensor->bytes;
+  const Change* last = weight.changes.empty() ? nullptr : weight.changes.back().change;
+  const bool is_whole =
+      last != nullptr && last->is_whole() && weight.changes.back().strength == 1.0;
+  if (is_whole && last->saved->tensor->dtype == weight.type) {
+    const auto bytes = last->saved->tensor->bytes;
     scratch.bytes.assign(bytes.begin(), bytes.end());
     return;
   }
@@ -134,9 +144,7 @@ LORMA_MODEL_FUNCTION void compute_weight(const MergedWeight& weight, const Compu
     using S = decltype(zero);
     RowMajorMatrix<S>& W = scratch.in<S>();
     W.resize(0, 0);
-    if (weight.file != nullptr && !is_whole) {
-      detail::load_as<S>(*weight.file, *weight.tensor, weight.changes.front().change->form, W);
-    }
+    if (weight.file != nullptr && !is_whole) detail::load_base(weight, W);
     const double epsilon = has_arithmetic(weight.type) ? epsilon_of(weight.type) : 0.0;
     for (const WeightedChange& one : weight.changes) {
       monitor.check();

@@ -137,7 +137,9 @@ class Pattern {
     if (PCRE2_ERROR_UTF8_ERR21 <= result && result <= PCRE2_ERROR_UTF8_ERR1) {
       fail(name, "a name in UTF-8");
     }
-    fail(name, "a name, or names, that take fewer steps");
+    throw FormatError(where_ + (where_.empty() ? "" : ": ") +
+                      "expected an expression that takes fewer steps, got " +
+                      detail::in_quotes(expression_) + " on " + detail::in_quotes(name));
   }
 
   std::string expression_;
