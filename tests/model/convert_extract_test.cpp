@@ -252,9 +252,10 @@ TEST_CASE("what extract finds merges to the tuned checkpoint; diff sees what cha
   options.out = p / "adapter";
   options.rank = 6;
   options.tolerance = 1e-5;
+  options.side = "Pre";
   const auto found = lorma::model::extract(options);
   REQUIRE(found.layers.size() == 2);
-  CHECK(found.remarks.size() == 2);  // the embedding and the bias
+  CHECK(found.remarks.size() == 4);  // the embedding, the bias, what is new, and a residual
   const bool first = found.layers[0].name == "square";
   const auto& of_square = found.layers[first ? 0 : 1];
   const auto& of_wide = found.layers[first ? 1 : 0];
@@ -316,11 +317,12 @@ TEST_CASE("extract: LoRA, slices of fused weights, Conv1D, every rank and none")
     CHECK(distance(matrix(merged, "attn.weight"), W) <= (missed + 1e-4) * norm(W - W0));
     return missed;
   };
-  CHECK(check("lora", "lora", "", 1) <= 1e-6);       // rank 16: all of it
-  CHECK(check("lorma", "lorma", "", 1) <= 1e-5);     // 12 outputs from 7 inputs: full column rank
-  CHECK(check("fused", "lorma", "attn", 3) > 1e-2);  // 4 outputs from 7 inputs do not span
-  options.side = "Post";
-  CHECK(check("post", "lorma", "attn", 3) <= 1e-5);
+  CHECK(check("lora", "lora", "", 1) <= 1e-6);        // rank 16: all of it
+  CHECK(check("lorma", "lorma", "", 1) <= 1e-5);      // 12 outputs from 7 inputs: full column rank
+  CHECK(check("fused", "lorma", "attn", 3) <= 1e-5);  // 4 outputs from 7 inputs: by Post
+  options.side = "Pre";
+  CHECK(check("pre", "lorma", "attn", 3) > 1e-2);  // they do not span
+  options.side = "";
   options.tolerance = 0.5;
   CHECK(check("half", "lora", "", 1) <= 0.5);
   options.slices = 5;
@@ -330,11 +332,95 @@ TEST_CASE("extract: LoRA, slices of fused weights, Conv1D, every rank and none")
   CHECK_THROWS_AS(lorma::model::extract(options), lorma::Error);
   options.fused = "(";
   CHECK_THROWS_AS(lorma::model::extract(options), lorma::Error);
-  // Nothing changed: an adapter without layers.
+  // Nothing changed: there is no adapter to write.
   options.fused = "";
   options.tuned = options.base;
   options.out = p / "nothing";
-  CHECK(lorma::model::extract(options).layers.empty());
-  run(p / "base.safetensors", p / "nothing", p / "same.safetensors");
-  CHECK(content(p / "same.safetensors") == content(p / "base.safetensors"));
+  CHECK_THROWS_WITH_AS(lorma::model::extract(options), doctest::Contains("got none"), lorma::Error);
+  CHECK_FALSE(fs::exists(options.out));
+}
+
+TEST_CASE("extract and diff of a tall and a wide matrix, by panels, are what they are in memory") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<Eigen::bfloat16> tall = weight<Eigen::bfloat16>(300, 20, 1);
+  const Matrix<Eigen::bfloat16> wide = weight<Eigen::bfloat16>(20, 300, 2);
+  const auto tuned = [](const Matrix<Eigen::bfloat16>& W, unsigned seed) {
+    const Matrix<float> change =
+        random_matrix<float>(W.rows(), 3, seed) * random_matrix<float>(3, W.cols(), seed + 1);
+    return Matrix<Eigen::bfloat16>((W.cast<float>() + 0.1F * change).cast<Eigen::bfloat16>());
+  };
+  const Matrix<Eigen::bfloat16> tall_after = tuned(tall, 3), wide_after = tuned(wide, 5);
+  lorma::write_safetensors(p / "base.safetensors", {TensorSource::copy("tall.weight", tall),
+                                                    TensorSource::copy("wide.weight", wide)});
+  lorma::write_safetensors(p / "tuned.safetensors",
+                           {TensorSource::copy("tall.weight", tall_after),
+                            TensorSource::copy("wide.weight", wide_after)});
+  for (const char* to : {"lorma", "lora"}) {
+    for (const bool in_out : {false, true}) {
+      CAPTURE(to);
+      CAPTURE(in_out);
+      lorma::model::ExtractOptions options;
+      options.base = p / "base.safetensors";
+      options.tuned = p / "tuned.safetensors";
+      options.out = p / (std::string(to) + (in_out ? "-turned" : ""));
+      options.to = to;
+      options.in_out = in_out;
+      options.rank = 20;
+      const auto found = lorma::model::extract(options);
+      REQUIRE(found.layers.size() == 2);
+      CHECK(found.remarks.empty());
+      for (const auto& line : found.layers) {
+        CHECK(line.residual <= 1e-5);
+        CHECK(line.unreachable <= 1e-5);
+        const bool outputs_are_more = (line.name == "tall.weight") != in_out;
+        CHECK(line.side == (outputs_are_more ? "Pre" : "Post"));
+      }
+      // What they merge to is the tuned one, to the rounding of its type.
+      run(p / "base.safetensors", options.out, p / "merged.safetensors");
+      for (const char* name : {"tall.weight", "wide.weight"}) {
+        const Matrix<double> want = matrix(p / "tuned.safetensors", name);
+        CHECK(distance(matrix(p / "merged.safetensors", name), want) <= 0x1p-8 * norm(want));
+      }
+    }
+  }
+  for (const auto& d : lorma::model::diff(p / "base.safetensors", p / "tuned.safetensors", true)) {
+    const Matrix<double> before = matrix(p / "base.safetensors", d.name);
+    const Matrix<double> change = matrix(p / "tuned.safetensors", d.name) - before;
+    CHECK(d.relative == doctest::Approx(change.norm() / before.norm()).epsilon(1e-12));
+    CHECK(d.rank == 20);  // by rounding
+    const Eigen::VectorXd sigma = Eigen::JacobiSVD<Matrix<double>>(change).singularValues();
+    REQUIRE(d.spectrum.size() == 20);
+    for (Index i = 0; i < 20; ++i) {
+      CHECK(std::abs(d.spectrum[static_cast<std::size_t>(i)] - sigma(i)) <= 1e-13 * sigma(0));
+    }
+  }
+}
+
+TEST_CASE("diff says what differs where nothing can be measured, and measures three dimensions") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const Matrix<float> W = weight<float>(6, 4, 1);
+  const Matrix<Eigen::half> narrow = W.cast<Eigen::half>();
+  Matrix<float> other = W;
+  other(2, 1) += 1.0F;
+  const auto bytes = [](const Matrix<float>& M) {
+    return std::as_bytes(std::span(M.data(), static_cast<std::size_t>(M.size())));
+  };
+  lorma::write_safetensors(p / "a.safetensors",
+                           {TensorSource::copy("type", W), TensorSource::copy("shape", W),
+                            TensorSource::bytes("deep", lorma::Dtype::F32, {2, 3, 4}, bytes(W))});
+  lorma::write_safetensors(
+      p / "b.safetensors",
+      {TensorSource::copy("type", narrow), TensorSource::copy("shape", W.transpose()),
+       TensorSource::bytes("deep", lorma::Dtype::F32, {2, 3, 4}, bytes(other))});
+  for (const auto& d : lorma::model::diff(p / "a.safetensors", p / "b.safetensors", false)) {
+    CAPTURE(d.name);
+    if (d.name == "type") CHECK(d.other == "F16 [6, 4]");
+    if (d.name == "type") CHECK(d.relative <= 0x1p-11);
+    if (d.name == "shape") CHECK(d.other == "F32 [4, 6]");
+    if (d.name == "shape") CHECK(std::isnan(d.relative));
+    if (d.name == "deep") CHECK(d.relative == doctest::Approx(1.0 / norm(W)));
+    if (d.name == "deep") CHECK(d.rank == -1);
+  }
 }

@@ -46,6 +46,64 @@ TEST_CASE("the command line: exit codes, dry run, JSON") {
   }
 }
 
+TEST_CASE("the output stands though its report cannot be printed; a report alone needs a place") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  lorma::write_safetensors(p / "base.safetensors",
+                           {TensorSource::copy("w", weight<float>(4, 4, 1))});
+  LormaAdapter adapter;
+  adapter.layers = {layer("w", 4, 1, "Identity", "Pre")};
+  write_lorma_adapter(p / "adapter", adapter);
+  const std::string q = p.string();
+  const auto code = [&](const std::string& arguments, const std::string& after) {
+    const int status =
+        std::system((LORMA_TOOL + (" " + arguments) + " 2> " + q + "/stderr " + after).c_str());
+    REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+  };
+  int number = 0;
+  for (const char* after : {"> /dev/full", ">&-"}) {
+    CAPTURE(after);
+    const std::string out = q + "/out" + std::to_string(number++) + ".safetensors";
+    CHECK(code("merge " + q + "/base.safetensors " + q + "/adapter -o " + out, after) == 0);
+    CHECK(lorma::SafetensorsFile(out).contains("w"));
+    CHECK(code("inspect " + q + "/base.safetensors", after) == 3);
+  }
+}
+
+TEST_CASE("words for what is not known: a verb, a layout, a strength, a rename, a place") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  lorma::write_safetensors(p / "base.safetensors",
+                           {TensorSource::copy("w", weight<float>(4, 4, 1))});
+  LormaAdapter adapter;
+  adapter.layers = {layer("w", 4, 1, "Identity", "Pre")};
+  write_lorma_adapter(p / "adapter", adapter);
+  const std::string q = p.string();
+  const auto refused = [&](const std::string& arguments, const char* words) {
+    CAPTURE(arguments);
+    CHECK(shell(p, arguments) == 3);
+    CHECK_MESSAGE(content(p / "stderr").find(words) != std::string::npos, content(p / "stderr"));
+  };
+  refused("mrege base adapter -o out", "did you mean merge?");
+  refused("inpsect x", "did you mean inspect?");
+  const std::string merge = "merge " + q + "/base.safetensors " + q + "/adapter -o " + q;
+  refused(merge + "/o --layout sideways", "out_in");
+  refused(merge + "/o --strength 1,2", "one for each adapter");
+  refused(merge + "/o --rename q", "expected FROM=TO");
+  refused(merge + "/absent/o", "absent");
+  fs::create_directory(p / "unet");
+  put(p / "unet" / "diffusion_pytorch_model.safetensors", "x");
+  refused("merge " + q + "/unet " + q + "/adapter -o " + q + "/o",
+          "got 'diffusion_pytorch_model.safetensors'");
+  CHECK(shell(p, "merge " + q + "/base.safetensors " + q + "/adapter " + q + "/adapter -o " + q +
+                     "/two.safetensors --strength 1,0.5 --rename a.=b. --rename c.=d.") == 0);
+  // What a killed run left behind is named.
+  put(p / ".lorma-999999999-0.tmp", "");
+  CHECK(shell(p, merge + "/three.safetensors") == 0);
+  CHECK(content(p / "stderr").find(".lorma-999999999-0.tmp") != std::string::npos);
+}
+
 TEST_CASE("a full disk and Ctrl-C leave the output absent and nothing behind") {
   const ScratchDirectory directory;
   const fs::path p = directory.path();

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <lorma/core/error.hpp>
 #include <lorma/io/atomic_file.hpp>
+#include <lorma/model/diff_adapters.hpp>
 #include <memory>
 
 #include "reports.hpp"
@@ -219,7 +220,7 @@ void add_diff(CLI::App& app, Outcome& outcome) {
       "diff",
       "Every tensor that differs: relative change, rank of the change, its spectrum.\n"
       "Example: lorma diff base.safetensors tuned.safetensors --json > changes.json");
-  verb->add_option("a", state->a, "a checkpoint")->required();
+  verb->add_option("a", state->a, "a checkpoint, or an adapter")->required();
   verb->add_option("b", state->b, "another")->required();
   verb->add_flag("--json", state->json, "JSON with spectra on stdout");
   verb->add_flag("--quiet", state->quiet, "no progress on stderr");
@@ -228,7 +229,10 @@ void add_diff(CLI::App& app, Outcome& outcome) {
       "an input that is refused, 130 when stopped by Ctrl-C.");
   verb->callback([state, &outcome] {
     Session session(state->quiet);
-    const auto differences = diff(state->a, state->b, state->json, session.monitor());
+    const bool adapters = is_adapter_directory(state->a) && is_adapter_directory(state->b);
+    const auto differences = adapters
+                                 ? diff_adapters(state->a, state->b, state->json, session.monitor())
+                                 : diff(state->a, state->b, state->json, session.monitor());
     if (state->json) {
       std::cout << to_json(differences);
     } else {

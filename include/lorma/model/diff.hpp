@@ -2,7 +2,7 @@
 #ifndef LORMA_MODEL_DIFF_HPP
 #define LORMA_MODEL_DIFF_HPP
 
-/// What differs between two checkpoints, or between two adapters.
+/// What differs between two checkpoints.
 
 #include <algorithm>
 #include <cmath>

@@ -253,7 +253,8 @@ LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& direc
     entry["alpha"] = layer.alpha;
     entry["layout"] = layer.layout == WeightLayout::in_out ? "in_out" : "out_in";
     if (!layer.fingerprint.empty()) entry["fingerprint"] = layer.fingerprint;
-    layers[layer.key()] = std::move(entry);
+    // At the end, as every key is new: by name it would be looked for among all before it.
+    layers.get_ref<nlohmann::ordered_json::object_t&>().push_back({layer.key(), std::move(entry)});
   }
   config["layers"] = std::move(layers);
   detail::write_adapter_files(directory, tensors, {{"format", "lorma"}}, config);

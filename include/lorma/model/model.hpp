@@ -7,6 +7,7 @@
 #include "lorma/model/compose.hpp"
 #include "lorma/model/convert.hpp"
 #include "lorma/model/diff.hpp"
+#include "lorma/model/diff_adapters.hpp"
 #include "lorma/model/extract.hpp"
 #include "lorma/model/inspect.hpp"
 #include "lorma/model/merge.hpp"
