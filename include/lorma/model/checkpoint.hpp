@@ -230,15 +230,7 @@ LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& d
   const std::filesystem::path config = directory / "config.json";
   lorma::detail::JsonDocument json{nlohmann::json::object(), {}};
   const auto look_for_codes = [&] {
-    for (const auto& file : files_) {
-      quantization_.look_at(*file, json.value, [this](const std::string& name) {
-        const StoredTensor* tensor = nullptr;
-        for (const auto& other : files_) {
-          if (other->contains(name)) tensor = &other->tensor(name);
-        }
-        return tensor;
-      });
-    }
+    for (const auto& file : files_) quantization_.look_at(*file, json.value);
   };
   if (!std::filesystem::is_regular_file(config)) return look_for_codes();
   try {

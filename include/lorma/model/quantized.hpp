@@ -28,6 +28,8 @@
 
 #include "lorma/io/json_file.hpp"
 #include "lorma/io/safetensors_reader.hpp"
+#include "lorma/model/compiled.hpp"
+#include "lorma/model/stored_weight.hpp"
 #include "lorma/model/weight_form.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
@@ -103,10 +105,9 @@ class Quantization {
   /// Whether a tensor is a part of a quantized weight, other than its codes.
   bool is_part(std::string_view name) const { return parts_.contains(name); }
 
-  /// Looks at a file; `find` gives a tensor of the whole checkpoint, or null. `config` is the
-  /// model's config.json, or an empty object.
-  template <typename Find>
-  void look_at(const SafetensorsFile& file, const nlohmann::json& config, Find&& find);
+  /// Looks at a file; all parts of a weight must be in it. `config` is the model's config.json, or
+  /// an empty object.
+  void look_at(const SafetensorsFile& file, const nlohmann::json& config);
 
  private:
   /// A name that another tensor's begins with, and what follows.
@@ -122,19 +123,14 @@ class Quantization {
   void take_fp8(const SafetensorsFile& file, const StoredTensor& codes, const StoredTensor& scales,
                 Dtype type, const nlohmann::json& config);
   void take_bitsandbytes(const SafetensorsFile& file, const StoredTensor& codes);
-  std::vector<float> numbers(const SafetensorsFile& file, const std::string& name) {
-    const StoredTensor& tensor = file.tensor(name);
-    std::uint64_t all = 1;
-    for (const std::uint64_t extent : tensor.shape) all *= extent;
-    const Matrix<float> values = file.matrix<float>(name, static_cast<Index>(all), 1);
-    return {values.data(), values.data() + values.size()};
-  }
-
   std::string method_;
   std::vector<std::string> problems_;
   std::map<std::string, QuantizedWeight, std::less<>> weights_;
   std::set<std::string, std::less<>> parts_;
 };
+
+#ifdef LORMA_MODEL_BODIES
+namespace detail {
 
 inline std::optional<Dtype> dtype_of_torch(std::string_view name) {
   if (name.starts_with("torch.")) name.remove_prefix(6);
@@ -145,13 +141,27 @@ inline std::optional<Dtype> dtype_of_torch(std::string_view name) {
   return std::nullopt;
 }
 
-inline void Quantization::take_fp8(const SafetensorsFile& file, const StoredTensor& codes,
-                                   const StoredTensor& scales, Dtype type,
-                                   const nlohmann::json& config) {
+inline std::vector<float> numbers_of(const SafetensorsFile& file, const std::string& name) {
+  std::uint64_t all = 1;
+  for (const std::uint64_t extent : file.tensor(name).shape) all *= extent;
+  const Matrix<float> values = file.matrix<float>(name, static_cast<Index>(all), 1);
+  return {values.data(), values.data() + values.size()};
+}
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION void Quantization::take_fp8(const SafetensorsFile& file,
+                                                 const StoredTensor& codes,
+                                                 const StoredTensor& scales, Dtype type,
+                                                 const nlohmann::json& config) {
   if (codes.shape.size() != 2 || (codes.dtype != Dtype::F8_E4M3 && codes.dtype != Dtype::F8_E5M2)) {
     return complain(codes.name, "expected a matrix of F8_E4M3 or F8_E5M2, got " +
                                     std::string(dtype_name(codes.dtype)) + ' ' +
                                     lorma::detail::shape_text(codes.shape));
+  }
+  if (!has_arithmetic(scales.dtype)) {
+    return complain(scales.name, "expected scales of F64, F32, F16 or BF16, got " +
+                                     std::string(dtype_name(scales.dtype)));
   }
   const MatrixStack size = flat(scales.shape);
   const std::array<Index, 2> extents = {static_cast<Index>(codes.shape[0]),
@@ -178,22 +188,24 @@ inline void Quantization::take_fp8(const SafetensorsFile& file, const StoredTens
   weights_.emplace(codes.name, std::move(weight));
 }
 
-inline void Quantization::take_bitsandbytes(const SafetensorsFile& file,
-                                            const StoredTensor& codes) {
+LORMA_MODEL_FUNCTION void Quantization::take_bitsandbytes(const SafetensorsFile& file,
+                                                          const StoredTensor& codes) {
   const std::string& name = codes.name;
   try {
     const StoredTensor* state = nullptr;
     for (const char* kind : {".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"}) {
       if (file.contains(name + kind)) state = &file.tensor(name + kind);
     }
-    if (state == nullptr) return complain(name, "expected its quant_state in the same file");
+    if (state == nullptr || state->bytes.size() > 4096) {
+      return complain(name, "expected its quant_state, of 4096 bytes at most, in the same file");
+    }
     const auto* text = reinterpret_cast<const char*>(state->bytes.data());
     const auto json = nlohmann::json::parse(text, text + state->bytes.size(), nullptr, false);
     const std::filesystem::path where = file.name();
     if (!json.is_object()) return complain(state->name, "expected a JSON object");
     const lorma::detail::JsonFields fields(where, json,
                                            lorma::detail::in_quotes(state->name) + ": ");
-    const auto type = dtype_of_torch(fields.text("dtype"));
+    const auto type = detail::dtype_of_torch(fields.text("dtype"));
     const nlohmann::json& shape = fields.find("shape");
     if (!type || !shape.is_array() || shape.size() != 2) {
       return complain(state->name, "expected 'dtype' of a float and 'shape' of a matrix");
@@ -204,13 +216,13 @@ inline void Quantization::take_bitsandbytes(const SafetensorsFile& file,
     }
     const std::uint64_t count = weight.weight.shape[0] * weight.weight.shape[1];
     weight.blocksize = fields.count("blocksize");
-    weight.table = numbers(file, name + ".quant_map");
+    weight.table = detail::numbers_of(file, name + ".quant_map");
     const std::string absmax = name + ".absmax";
     if (fields.find("nested_blocksize").is_null()) {
-      weight.absmax = numbers(file, absmax);
+      weight.absmax = detail::numbers_of(file, absmax);
     } else {
-      const auto table = numbers(file, name + ".nested_quant_map");
-      const auto scales = numbers(file, name + ".nested_absmax");
+      const auto table = detail::numbers_of(file, name + ".nested_quant_map");
+      const auto scales = detail::numbers_of(file, name + ".nested_absmax");
       const auto each = static_cast<std::size_t>(fields.count("nested_blocksize"));
       const nlohmann::json& offset = fields.find("nested_offset");
       if (!offset.is_number()) fields.refuse("nested_offset", "a number");
@@ -234,8 +246,8 @@ inline void Quantization::take_bitsandbytes(const SafetensorsFile& file,
   }
 }
 
-template <typename Find>
-void Quantization::look_at(const SafetensorsFile& file, const nlohmann::json& config, Find&& find) {
+LORMA_MODEL_FUNCTION void Quantization::look_at(const SafetensorsFile& file,
+                                                const nlohmann::json& config) {
   const nlohmann::json settings = config.value("quantization_config", nlohmann::json::object());
   const auto named =
       settings.is_object() ? settings.value("quant_method", nlohmann::json()) : nlohmann::json();
@@ -247,42 +259,40 @@ void Quantization::look_at(const SafetensorsFile& file, const nlohmann::json& co
   for (const char* key : {"torch_dtype", "dtype"}) {
     const auto text = config.value(key, nlohmann::json());
     if (!text.is_string()) continue;
-    type = dtype_of_torch(text.get<std::string>()).value_or(type);
+    type = detail::dtype_of_torch(text.get<std::string>()).value_or(type);
   }
   for (const StoredTensor& tensor : file.tensors()) {
     const std::string_view name = tensor.name;
-    const auto module_has = [&](std::string_view module, std::string_view suffix) {
-      return find(std::string(module) + std::string(suffix)) != nullptr;
+    const auto has = [&](std::string_view module, std::string_view suffix) {
+      return file.contains(std::string(module) + std::string(suffix));
     };
-    if (const auto module = stem(name, ".qweight"); module && module_has(*module, ".scales")) {
-      recognize(module_has(*module, ".g_idx") ? "gptq" : "gptq or awq");
+    if (const auto module = stem(name, ".qweight"); module) {
+      recognize(has(*module, ".g_idx") ? "gptq" : "gptq or awq");
       complain(tensor.name, "its codes are not read");
     } else if (const auto packed = stem(name, ".weight_packed"); packed) {
       recognize("compressed-tensors");
       complain(tensor.name, "its codes are not read");
-    } else if (const auto blocks = stem(name, "_blocks");
-               blocks && module_has(*blocks, "_scales")) {
+    } else if (const auto blocks = stem(name, "_blocks"); blocks && has(*blocks, "_scales")) {
       recognize("mxfp4");
       complain(tensor.name, "its codes are not read");
     } else if (const auto bytes = stem(name, ".SCB"); bytes) {
       recognize("bitsandbytes 8-bit");
       complain(tensor.name, "8-bit codes are not read");
-    } else if (module_has(name, ".absmax")) {
+    } else if (has(name, ".absmax")) {
       method_ = "bitsandbytes 4-bit";
       take_bitsandbytes(file, tensor);
       for (const char* part :
            {".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map",
             ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"}) {
-        if (module_has(name, part)) parts_.insert(tensor.name + part);
+        if (has(name, part)) parts_.insert(tensor.name + part);
       }
     } else if (tensor.dtype == Dtype::F8_E4M3 || tensor.dtype == Dtype::F8_E5M2) {
       recognize("fp8");
       const StoredTensor* scales = nullptr;
-      for (const char* suffix : {"_scale_inv", "_scale"}) {
-        if (const StoredTensor* found = find(tensor.name + suffix); found != nullptr)
-          scales = found;
+      for (const char* suffix : {"_scale", "_scale_inv"}) {
+        if (has(name, suffix)) scales = &file.tensor(tensor.name + suffix);
       }
-      if (scales == nullptr || !file.contains(scales->name)) {
+      if (scales == nullptr) {
         complain(tensor.name, "expected its scales in the same file");
         continue;
       }
@@ -291,7 +301,7 @@ void Quantization::look_at(const SafetensorsFile& file, const nlohmann::json& co
       parts_.insert(scales->name);
       if (const auto owner = stem(name, ".weight")) {
         for (const char* part : {".input_scale", ".input_scale_ub"}) {
-          if (module_has(*owner, part)) parts_.insert(std::string(*owner) + part);
+          if (has(*owner, part)) parts_.insert(std::string(*owner) + part);
         }
       }
     }
@@ -301,6 +311,7 @@ void Quantization::look_at(const SafetensorsFile& file, const nlohmann::json& co
     problems_.push_back("its codes are not recognized");
   }
 }
+#endif
 
 }  // namespace lorma::inline LORMA_ABI::model
 
