@@ -30,7 +30,7 @@ struct LoraLayer {
   bool is_flattened = false;  ///< the dots of the module's name are underscores: kohya's
   /// Names of expert weights, of which the one whose shape fits is meant; PEFT's keys have none.
   std::vector<std::string> parameters = {};
-  Index rank = 0;  ///< of each expert; 0: that of A
+  Index rank = 0;  ///< of each expert; 0: there is one, and A has its rank
 
   /// Whether it is a matrix B A that is added to a matrix, and no more.
   bool is_plain() const {

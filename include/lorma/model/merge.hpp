@@ -37,7 +37,7 @@ namespace lorma::inline LORMA_ABI::model {
 
 /// An adapter and how much of it.
 struct AdapterInUse {
-  std::filesystem::path path;  ///< directory of a LoRMA or PEFT LoRA adapter
+  std::filesystem::path path;  ///< a directory or a file (read_changes.hpp)
   double strength = 1.0;       ///< t of (1 - t) W0 + t W
 };
 
@@ -245,7 +245,11 @@ class Merge {
       }
       std::vector<Change>& changes =
           changes_.emplace_back(read_changes(adapter.path, report_.remarks));
-      records_.push_back(record_of(adapter.path, adapter_kind(adapter.path), adapter.strength));
+      const bool is_dora = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+        return change.add && change.add->magnitude.size() > 0;  // whose change is no sum
+      });
+      records_.push_back(
+          record_of(adapter.path, is_dora ? "DORA" : adapter_kind(adapter.path), adapter.strength));
       for (const Change& change : changes) {
         check_application(change, {options_.unmerge, adapter.strength});
         check_factors(change);

@@ -26,7 +26,7 @@ inline constexpr const char* merge_record_key = "lorma.merged";
 struct MergeRecord {
   std::string adapter;      ///< the name of its directory; for people
   std::string fingerprint;  ///< of its files
-  std::string kind;         ///< its peft_type
+  std::string kind;         ///< its peft_type; DORA of LoRA with norms
   double strength = 1.0;
 
   bool operator==(const MergeRecord&) const = default;

@@ -128,13 +128,13 @@ class LoraModule {
       return complain("expected a finite alpha above 0, got " + std::to_string(layer.alpha));
     }
     layer.scale = scales_.scale(layer.alpha, layer.rank);
+    if (layer.form != WeightForm::experts) layer.rank = 0;
     layer.A = flat(*down);
     layer.B = flat(*up);
     take_magnitude(layer, dora);
     if (const StoredTensor* bias = take("lora_B.bias", "lora_up.bias"); bias != nullptr) {
       LoraLayer added{key_, flat(*bias, true), Matrix<float>::Ones(1, 1), layer.alpha, layer.scale};
       added.form = WeightForm::vector;
-      added.rank = 1;
       layers.push_back(std::move(added));
     }
     layers.push_back(std::move(layer));
