@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A table of contents. On a fresh Debian or Ubuntu each command installs what it misses.
-.PHONY: demo test attack build-cost interop python finetune experiments fuzz tool bench bench-cuda bench-merge bench-rank bench-torch compile-time studies setup help
+.PHONY: demo test attack build-cost interop python finetune experiments fuzz tool bench bench-cuda bench-merge bench-sizes bench-rank bench-torch compile-time studies setup help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,7 @@ finetune: tool ## a sentence encoder learns from movie reviews by LoRA, LoRMA+ a
 experiments: setup ## the paper's experiments on real text, into docs/experiments; hours, goes on where it stopped
 	experiments/run.sh all
 
-fuzz: setup ## two minutes of libFuzzer on the safetensors reader
+fuzz: setup ## two minutes of libFuzzer on files, configurations and indices
 	tests/fuzz/run.sh build/fuzz
 
 bench: setup ## the benchmarks, into docs/benchmarks.md
@@ -47,6 +47,9 @@ bench-cuda: setup ## layers on an NVIDIA GPU, into docs/benchmarks.md
 
 bench-merge: setup ## `lorma merge` of 8 GB beside a copy, into docs/benchmarks.md (24 GB of disk)
 	benchmarks/run.sh merge
+
+bench-sizes: setup ## `lorma` on what is large in one way, into docs/benchmarks.md (2 GB of disk)
+	benchmarks/run.sh sizes
 
 bench-rank: setup ## ranks and singular values beside NumPy's, into docs/benchmarks.md
 	benchmarks/run.sh rank

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# lorma::compiled: the standard adapters and the decompositions compiled once, and lorma::compiled_io,
-# files of adapters, for programs that would rather link than compile them. Their code is that of
+# lorma::compiled: the standard adapters and the decompositions compiled once, lorma::compiled_io, files,
+# and lorma::compiled_model, adapters and checkpoints, for programs that would rather link than compile
+# them. Their code is that of
 # lorma::lorma with the components that were found (a BLAS, OpenMP, ...), so whoever links them gets
 # those as well; a program with other ones fails to link (LORMA_ABI).
 
@@ -29,4 +30,7 @@ endfunction()
 lorma_compile(compiled LORMA_COMPILED "" lorma)
 if(TARGET lorma_safetensors)
   lorma_compile(compiled_io LORMA_COMPILED_IO io/ lorma_compiled lorma_safetensors)
+endif()
+if(TARGET lorma_model)
+  lorma_compile(compiled_model LORMA_COMPILED_MODEL model/ lorma_compiled_io lorma_model)
 endif()

@@ -80,6 +80,20 @@ macro(lorma_find_safetensors)
   set(LORMA_FOUND_safetensors ${nlohmann_json_FOUND})
 endmacro()
 
+macro(lorma_find_patterns)
+  lorma_find_files(patterns pcre2.h LIBRARIES pcre2-8)
+endmacro()
+
+macro(lorma_find_model)
+  lorma_find_safetensors()
+  lorma_find_patterns()
+  find_package(Threads QUIET)
+  set(LORMA_FOUND_model OFF)
+  if(LORMA_FOUND_safetensors AND LORMA_FOUND_patterns AND Threads_FOUND)
+    set(LORMA_FOUND_model ON)
+  endif()
+endmacro()
+
 # libtorch: Debian's, or with -DCMAKE_PREFIX_PATH=<site-packages>/torch the one inside a Python package.
 # at::parallel_for is code of headers, which needs OpenMP's flag to be parallel.
 macro(lorma_find_torch)

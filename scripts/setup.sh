@@ -4,7 +4,7 @@
 # need, and those named, and only what is missing. Needs root or sudo only when something is missing.
 set -eu
 
-packages="g++ make ninja-build cmake pkg-config libeigen3-dev nlohmann-json3-dev libcli11-dev doctest-dev libbenchmark-dev libopenblas-dev liblapacke-dev $*"
+packages="g++ make ninja-build cmake pkg-config libeigen3-dev nlohmann-json3-dev libpcre2-dev libcli11-dev doctest-dev libbenchmark-dev libopenblas-dev liblapacke-dev $*"
 
 missing=""
 for package in $packages; do

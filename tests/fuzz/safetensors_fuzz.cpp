@@ -16,18 +16,16 @@ void require(bool good) {
 
 /// The header and data that write_safetensors would put on the disk, in its order.
 void check_round_trip(const lorma::SafetensorsFile& file) {
-  std::vector<lorma::TensorSource> sources;
-  for (const auto& t : file.tensors()) {
-    sources.push_back(lorma::TensorSource::bytes(t.name, t.dtype, t.shape, t.bytes));
+  std::vector<lorma::PlannedTensor> planned;
+  for (const auto& t : file.tensors()) planned.push_back({t.name, t.dtype, t.shape});
+  const lorma::SafetensorsPlan plan(std::move(planned), file.metadata());
+  std::string again = plan.header();
+  for (const auto& t : plan.tensors()) {
+    const auto bytes = file.tensor(t.name).bytes;
+    require(bytes.size() == t.bytes);
+    again.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   }
-  std::vector<const lorma::TensorSource*> order;
-  for (const auto& source : sources) order.push_back(&source);
-  std::string again = lorma::detail::safetensors_header(order, file.metadata());
-  for (const auto* source : order) {
-    source->produce([&again](std::span<const std::byte> bytes) {
-      again.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    });
-  }
+  require(again.size() == plan.bytes());
   const auto copy =
       lorma::SafetensorsFile::from_bytes(std::as_bytes(std::span(again)), "written again");
   require(copy.metadata() == file.metadata());

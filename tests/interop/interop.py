@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import peft
+import peft_cases
 import torch
 import transformers
 from safetensors import safe_open
@@ -188,6 +189,54 @@ def fused_and_turned(work):
               want)
 
 
+def methods_of_peft(work):
+    """Adapters of every kind that the tool merges, made and merged by peft; and as LoRMA adapters."""
+    for case in peft_cases.CASES:
+        directory = work / "cases" / case
+        peft_cases.write(case, directory)
+        lorma("merge", directory / "base.safetensors", directory / "adapter", "-o", directory / "merged.safetensors",
+              "--quiet")
+        worst = peft_cases.difference(directory, directory / "merged.safetensors")
+        check(f"{case}: merged as peft merges it", worst <= 1e-6, f"{worst:.1e}")
+    for case in ("ia3", "hra", "hra_orthogonal", "road_1", "road_2", "road_4"):
+        directory = work / "cases" / case
+        lorma("convert", directory / "adapter", "--to", "lorma", "--base", directory / "base.safetensors", "-o",
+              directory / "lorma")
+        lorma("merge", directory / "base.safetensors", directory / "lorma", "-o", directory / "again.safetensors",
+              "--quiet")
+        want, got = load_file(directory / "expected.safetensors"), load_file(directory / "again.safetensors")
+        worst = max(float((got[k] - w).norm() / w.norm()) for k, w in want.items() if k.endswith(".weight"))
+        check(f"{case}: as a LoRMA adapter", worst <= 1e-6, f"{worst:.1e}")
+
+
+def classifier(work):
+    """A sequence classifier: its head is trained whole, and transformers finds it in the merged model."""
+    config = transformers.BertConfig(hidden_size=48, num_hidden_layers=2, num_attention_heads=4, vocab_size=100,
+                                     intermediate_size=96, num_labels=3)
+    torch.manual_seed(6)
+    base = work / "encoder"
+    transformers.BertModel(config).save_pretrained(base)
+    ids = torch.randint(0, 100, (2, 12), generator=torch.Generator().manual_seed(7))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=3,
+                                                                            attn_implementation="eager")
+    adapted = peft.get_peft_model(model, peft.LoraConfig(
+        r=RANK, lora_alpha=8, target_modules=["query", "value"], task_type="SEQ_CLS"))
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter += 0.1 * torch.randn_like(parameter)
+    adapted.eval().save_pretrained(work / "classifier")
+    with torch.no_grad():
+        want = adapted(ids).logits
+    lorma("merge", base, work / "classifier", "-o", work / "classifier-merged", "--quiet")
+    config.architectures = ["BertForSequenceClassification"]
+    config.save_pretrained(work / "classifier-merged")
+    merged = transformers.AutoModelForSequenceClassification.from_pretrained(
+        work / "classifier-merged", attn_implementation="eager").eval()
+    with torch.no_grad():
+        close("a classifier that peft trained, its head saved whole, merged by us", merged(ids).logits, want)
+
+
 def main():
     ids = torch.randint(1000, 20000, (2, 16), generator=torch.Generator().manual_seed(2))
     base = load_file(WEIGHTS)
@@ -248,6 +297,8 @@ def main():
 
         trained_by_the_method(work, model_path, ids)
         fused_and_turned(work)
+        methods_of_peft(work)
+        classifier(work)
 
         # Bit for bit, every type that PyTorch and the format share.
         types = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn,

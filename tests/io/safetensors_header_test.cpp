@@ -223,6 +223,34 @@ TEST_CASE("the length of the header is bounded by the file and by 100,000,000") 
   CHECK(verdict(with_length(100'000'000, 100'000'000)) == "accepted");
 }
 
+TEST_CASE("a file that is none is told what it is") {
+  struct Case {
+    std::string file;
+    std::string says;
+  };
+  const std::vector<Case> cases = {
+      {"", "this is an empty file"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "Git LFS"},
+      {"<!DOCTYPE html>\n<html>", "an HTML page"},
+      {"\xEF\xBB\xBF \n<HTML><head>", "an HTML page"},
+      {std::string("PK\3\4\0\0\x08\x08\0\0", 10), "a zip archive"},
+      {"\x80\2}q\0X\1\0\0", "a Python pickle"},
+      {std::string("\x80\2\x8a\nl\xfc\x9c\x46\xf9 j", 11), "a Python pickle"},
+      {std::string("GGUF\3\0\0\0\x10", 9), "a GGUF file"},
+      {R"({"error": "not found"})", "JSON"},
+      {"not much", "expected a header of at most"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.says);
+    CHECK(holds(verdict(c.file), c.says));
+  }
+  // What may be the length of a header is taken for one.
+  CHECK(!holds(verdict(file_of(std::string(640, 'x'), 0)), "pickle"));
+  const std::string whole = content(data_dir / "safetensors-cases" / "ok.safetensors");
+  CHECK(holds(verdict(whole.substr(0, whole.size() - 1)), "a file cut short?"));
+  CHECK(holds(verdict(whole.substr(0, 20)), "a file cut short?"));
+}
+
 TEST_CASE("a file cut off anywhere, or with any one byte changed, never does harm") {
   const std::string whole = content(data_dir / "safetensors-cases" / "0-size_amid.safetensors");
   REQUIRE(verdict(whole) == "accepted");

@@ -211,6 +211,33 @@ TEST_CASE("a tensor may be made while it is written, and from the file that it r
   CHECK(same_bits(file.matrix_view<std::int32_t>("n").map(), m.map()));
 }
 
+TEST_CASE("a plan says what will be asked for, and in which order") {
+  const ScratchDirectory scratch;
+  const std::filesystem::path path = scratch / "m.safetensors";
+  const lorma::SafetensorsPlan plan(
+      {{"small", Dtype::U8, {3}}, {"b", Dtype::F32, {2}}, {"a", Dtype::F32, {}}}, {{"k", "v"}});
+  std::vector<std::string> asked;
+  lorma::write_safetensors(
+      path, plan, [&](const lorma::PlannedTensor& tensor, const lorma::ByteSink& sink) {
+        asked.push_back(tensor.name);
+        const std::vector<std::byte> bytes(tensor.bytes, static_cast<std::byte>(tensor.given_as));
+        sink(bytes);
+      });
+  CHECK(asked == std::vector<std::string>{"a", "b", "small"});
+  CHECK(std::filesystem::file_size(path) == plan.bytes());
+  const SafetensorsFile file(path);
+  REQUIRE(file.tensors().size() == plan.tensors().size());
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const lorma::PlannedTensor& planned = plan.tensors()[i];
+    const lorma::StoredTensor& stored = file.tensors()[i];
+    CHECK(stored.name == planned.name);
+    CHECK(stored.dtype == planned.dtype);
+    CHECK(stored.shape == planned.shape);
+    CHECK(stored.bytes.size() == planned.bytes);
+    for (const std::byte b : stored.bytes) CHECK(b == static_cast<std::byte>(planned.given_as));
+  }
+}
+
 TEST_CASE("what the format cannot hold is refused before anything is written") {
   const ScratchDirectory scratch;
   const std::filesystem::path path = scratch / "m.safetensors";

@@ -4,7 +4,7 @@
 #include <lorma/analysis/analysis.hpp>
 #include <lorma/convert/lora_exchange.hpp>
 #include <lorma/convert/plus_algebra.hpp>
-#include <lorma/io/lorma_directory.hpp>
-#include <lorma/io/peft_lora.hpp>
 #include <lorma/io/safetensors.hpp>
 #include <lorma/lorma.hpp>
+#include <lorma/model/model.hpp>
+#include <lorma/patterns/pattern.hpp>

@@ -8,10 +8,13 @@
 #include <lorma/io/message.hpp>
 #include <nlohmann/json.hpp>
 
-#include "inspect.hpp"
+#include "reports.hpp"
 
 namespace lorma_tool {
 namespace {
+
+using lorma::model::Inspection;
+using lorma::model::MatrixLine;
 
 std::string format(const char* pattern, double value) {
   if (!std::isfinite(value)) return "inf";
@@ -33,23 +36,30 @@ bool rounded(const MatrixLine& m) {
   return m.rank_beyond_storage < m.rank;
 }
 
-std::vector<std::string> cells(const MatrixLine& m) {
-  if (!m.error.empty()) return {m.name, shape(m), m.dtype, "-", "-", "-", "-", "-", "unreadable"};
-  return {m.name,
-          shape(m),
-          m.dtype,
-          std::to_string(m.rank) +
-              (rounded(m) ? " (" + std::to_string(m.rank_beyond_storage) + ")" : ""),
-          format("%.1f", 100.0 * m.fraction),
-          format("%.2e", m.condition),
-          format("%.1f", m.stable_rank),
-          format("%.1f", m.effective_rank),
-          verdict(m)};
+/// The effective rank is there where spectra are.
+std::vector<std::string> cells(const MatrixLine& m, bool spectra) {
+  std::vector<std::string> row{m.name, shape(m), m.dtype};
+  if (m.error.empty()) {
+    row.push_back(std::to_string(m.rank) +
+                  (rounded(m) ? " (" + std::to_string(m.rank_beyond_storage) + ")" : ""));
+    row.push_back(format("%.1f", 100.0 * m.fraction));
+    row.push_back(format("%.2e", m.condition));
+    row.push_back(format("%.1f", m.stable_rank));
+    if (spectra) row.push_back(format("%.1f", m.effective_rank));
+    row.push_back(verdict(m));
+  } else {
+    row.insert(row.end(), spectra ? 5 : 4, "-");
+    row.push_back("unreadable");
+  }
+  return row;
 }
 
-const std::vector<std::string> heads{"name",        "shape",          "type",
-                                     "rank",        "% of full",      "condition",
-                                     "stable rank", "effective rank", "verdict"};
+std::vector<std::string> heads_of(bool spectra) {
+  std::vector<std::string> heads{"name",      "shape",     "type",        "rank",
+                                 "% of full", "condition", "stable rank", "verdict"};
+  if (spectra) heads.insert(heads.end() - 1, "effective rank");
+  return heads;
+}
 
 std::string totals(const Inspection& inspection) {
   const std::size_t count = inspection.matrices.size();
@@ -65,18 +75,21 @@ std::string totals(const Inspection& inspection) {
   if (inspection.skipped > 0) {
     text += "; " + std::to_string(inspection.skipped) + " of a type without arithmetic left out";
   }
+  if (inspection.deeper > 0) {
+    text += "; " + std::to_string(inspection.deeper) + " of three dimensions or more left out";
+  }
   if (std::any_of(inspection.matrices.begin(), inspection.matrices.end(), rounded)) {
     text += "; (n): the rank beyond what rounding to the type may have added";
   }
   if (!inspection.broken.empty()) {
-    text += "; " + std::to_string(inspection.broken.size()) + " files not read";
+    text += "; " + std::to_string(inspection.broken.size()) + " files not read or not whole";
   }
   return text;
 }
 
 std::string html(const std::string& text) {
   std::string out;
-  for (const char c : lorma::detail::escaped(text, 400)) {
+  for (const char c : lorma::escaped(text, 400)) {
     switch (c) {
       case '&':
         out += "&amp;";
@@ -131,13 +144,13 @@ std::string spectrum_picture(const std::vector<double>& sigma, int decades) {
 
 }  // namespace
 
-void print_table(std::ostream& out, const Inspection& inspection) {
-  std::vector<std::vector<std::string>> rows{heads};
+void print(std::ostream& out, const Inspection& inspection) {
+  std::vector<std::vector<std::string>> rows{heads_of(inspection.spectra)};
   for (const MatrixLine& m : inspection.matrices) {
-    rows.push_back(cells(m));
-    rows.back()[0] = lorma::detail::escaped(m.name, 100);
+    rows.push_back(cells(m, inspection.spectra));
+    rows.back()[0] = lorma::escaped(m.name, 100);
   }
-  std::vector<std::size_t> widths(heads.size(), 0);
+  std::vector<std::size_t> widths(rows.front().size(), 0);
   for (const auto& row : rows) {
     for (std::size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
   }
@@ -151,7 +164,7 @@ void print_table(std::ostream& out, const Inspection& inspection) {
     out << '\n';
   }
   for (const MatrixLine& m : inspection.matrices) {
-    if (!m.error.empty()) out << lorma::detail::escaped(m.name, 100) << ": " << m.error << '\n';
+    if (!m.error.empty()) out << lorma::escaped(m.name, 100) << ": " << m.error << '\n';
   }
   out << totals(inspection) << '\n';
 }
@@ -161,11 +174,9 @@ std::string to_json(const Inspection& inspection) {
   const auto number = [](double value) {
     return std::isfinite(value) ? Json(value) : Json(nullptr);
   };
-  Json json{{"threshold", inspection.threshold},
-            {"near_full", inspection.near_full()},
-            {"matrices", Json::array()},
-            {"broken", inspection.broken},
-            {"skipped", inspection.skipped}};
+  Json json{{"threshold", inspection.threshold}, {"near_full", inspection.near_full()},
+            {"matrices", Json::array()},         {"broken", inspection.broken},
+            {"skipped", inspection.skipped},     {"deeper", inspection.deeper}};
   for (const MatrixLine& m : inspection.matrices) {
     Json line{{"file", m.file}, {"name", m.name}, {"dtype", m.dtype}, {"shape", {m.rows, m.cols}}};
     if (m.error.empty()) {
@@ -226,12 +237,14 @@ td:first-child,th:first-child{text-align:left;font-family:monospace}.deficient{c
     text += "<p class=\"deficient\">" + html(line) + "</p>\n";
   }
   text += "<table><thead><tr>";
-  for (const std::string& head : heads) text += "<th>" + html(head) + "</th>";
+  for (const std::string& head : heads_of(inspection.spectra))
+    text += "<th>" + html(head) + "</th>";
   const int decades = decades_of(inspection);
   text += "<th>spectrum, " + std::to_string(decades) + " decades</th></tr></thead><tbody>\n";
   for (const MatrixLine& m : inspection.matrices) {
     text += m.error.empty() && m.near_full_rank ? "<tr>" : "<tr class=\"deficient\">";
-    for (const std::string& cell : cells(m)) text += "<td>" + html(cell) + "</td>";
+    for (const std::string& cell : cells(m, inspection.spectra))
+      text += "<td>" + html(cell) + "</td>";
     text += "<td>" + spectrum_picture(m.spectrum, decades) + "</td></tr>\n";
   }
   text += R"(</tbody></table><script>

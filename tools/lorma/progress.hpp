@@ -4,12 +4,10 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <lorma/io/message.hpp>
-#include <mutex>
-#include <string>
+#include <lorma/model/monitor.hpp>
 
 namespace lorma_tool {
 
@@ -17,40 +15,31 @@ namespace lorma_tool {
 /// line every ten seconds elsewhere.
 class Progress {
  public:
-  enum class Unit { bytes, none };
-
-  /// `total` in bytes, or in anything proportional to the time that it takes.
-  Progress(bool wanted, double total, Unit unit = Unit::none)
-      : wanted_(wanted), unit_(unit), total_(std::max(total, 1.0)) {}
+  Progress() = default;
   ~Progress() {
-    if (wanted_ && terminal_) std::fputs("\r\033[K", stderr);
+    if (terminal_) std::fputs("\r\033[K", stderr);
   }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void done(double amount, const std::string& name) {
-    const std::lock_guard lock(mutex_);
-    done_ += amount;
+  void show(const lorma::model::Step& step) {
     const auto now = std::chrono::steady_clock::now();
-    if (!wanted_ || (!terminal_ && now - shown_ < std::chrono::seconds(10))) return;
+    if (step.done < done_) begin_ = shown_ = now;  // another part has begun
+    done_ = step.done;
+    if (!terminal_ && now - shown_ < std::chrono::seconds(10)) return;
     shown_ = now;
     const double seconds = std::chrono::duration<double>(now - begin_).count();
-    const double left = done_ > 0.0 ? seconds * (total_ - done_) / done_ : 0.0;
-    std::fprintf(stderr, "%s%3.0f %%", terminal_ ? "\r\033[K" : "lorma: ", 100.0 * done_ / total_);
-    if (unit_ == Unit::bytes && seconds > 0.0) {
-      std::fprintf(stderr, ", %.0f MB/s", done_ / seconds / 1e6);
-    }
-    std::fprintf(stderr, ", about %.0f s left  %s%s", left,
-                 lorma::detail::escaped(name, 60).c_str(), terminal_ ? "" : "\n");
+    const double left = done_ > 0.0 ? seconds * (step.total - done_) / done_ : 0.0;
+    std::fprintf(stderr, "%s%3.0f %%",
+                 terminal_ ? "\r\033[K" : "lorma: ", 100.0 * done_ / step.total);
+    if (step.is_bytes && seconds > 0.0) std::fprintf(stderr, ", %.0f MB/s", done_ / seconds / 1e6);
+    std::fprintf(stderr, ", about %.0f s left  %s%s", left, lorma::escaped(step.name, 60).c_str(),
+                 terminal_ ? "" : "\n");
     std::fflush(stderr);
   }
 
  private:
-  std::mutex mutex_;
-  bool wanted_;
   bool terminal_ = isatty(fileno(stderr)) != 0;
-  Unit unit_;
-  double total_;
   double done_ = 0.0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point shown_ = begin_;

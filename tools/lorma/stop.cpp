@@ -10,11 +10,11 @@ namespace lorma_tool {
 namespace {
 
 std::atomic<bool> writing = false;
-std::atomic<bool> stop_requested = false;
+std::atomic<bool> stop_wanted = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 extern "C" void on_signal(int) {
-  stop_requested = true;
+  stop_wanted = true;
   if (writing) return;
   constexpr char text[] = "\nlorma: stopped; nothing was written\n";
   static_cast<void>(!::write(STDERR_FILENO, text, sizeof text - 1));
@@ -23,20 +23,12 @@ extern "C" void on_signal(int) {
 
 }  // namespace
 
-Writing::Writing() noexcept {
-  stop_requested = false;
-  writing = true;
-}
-Writing::~Writing() {
-  writing = false;
+void set_writing(bool is_writing) noexcept {
+  writing = is_writing;
 }
 
-void check_stop() {
-  if (stop_requested) throw Interrupted("stopped; nothing was written");
-}
-
-void request_stop() noexcept {
-  stop_requested = true;
+bool stop_requested() noexcept {
+  return stop_wanted;
 }
 
 void handle_signals() {

@@ -4,31 +4,24 @@
 
 /// Ctrl-C: at once while nothing is on the disk, else after what was begun is taken away again.
 
-#include <lorma/core/error.hpp>
-
 namespace lorma_tool {
 
 /// Exit code of a run that was stopped.
 inline constexpr int stopped_code = 130;
 
-/// Thrown when the user asked to stop; nothing was left behind.
-class Interrupted : public lorma::Error {
-  using Error::Error;
-};
+/// While it is set, a signal only asks: temporaries are on the disk.
+void set_writing(bool is_writing) noexcept;
+/// Whether a stop was asked for.
+bool stop_requested() noexcept;
 
-/// While one lives, a signal only asks: temporaries are on the disk. Not nested, one a process.
+/// Sets it for a scope.
 class Writing {
  public:
-  Writing() noexcept;
-  ~Writing();
+  Writing() noexcept { set_writing(true); }
+  ~Writing() { set_writing(false); }
   Writing(const Writing&) = delete;
   Writing& operator=(const Writing&) = delete;
 };
-
-/// Throws Interrupted if a stop was asked for.
-void check_stop();
-/// Asks for a stop; may be called from anywhere.
-void request_stop() noexcept;
 
 /// Handles SIGINT, SIGTERM and SIGHUP so; files and pipes that take no more are errors of the
 /// write.

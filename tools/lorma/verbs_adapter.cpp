@@ -3,15 +3,19 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <lorma/model/compose.hpp>
+#include <lorma/model/convert.hpp>
+#include <lorma/model/extract.hpp>
 #include <memory>
 
-#include "adapters.hpp"
-#include "convert.hpp"
-#include "extract.hpp"
+#include "reports.hpp"
+#include "session.hpp"
 #include "verbs.hpp"
 
 namespace lorma_tool {
 namespace {
+
+using namespace lorma::model;
 
 /// What the verbs share: where to write, whether, and how to tell.
 template <typename Options>
@@ -23,8 +27,8 @@ struct State {
 
 /// A verb that runs `make` on its options; `add_own` adds those that it has alone.
 template <typename Options, typename AddOwn, typename Make>
-void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&& add_own,
-               Make make) {
+void add_maker(CLI::App& app, Outcome& outcome, const char* name, const char* description,
+               AddOwn&& add_own, Make make) {
   const auto state = std::make_shared<State<Options>>();
   CLI::App* verb = app.add_subcommand(name, description);
   add_own(*verb, state->options);
@@ -35,9 +39,10 @@ void add_maker(CLI::App& app, const char* name, const char* description, AddOwn&
   verb->footer(
       "Exit code: 0 when done, 3 for wrong arguments or an input that is refused, 130 when "
       "stopped\nby Ctrl-C. Unless it is 0, the output is absent.");
-  verb->callback([state, make] {
-    if constexpr (requires { state->options.progress; }) state->options.progress = !state->quiet;
-    const AdapterReport report = make(state->options);
+  verb->callback([state, make, &outcome] {
+    Session session(state->quiet);
+    const AdapterReport report = make(state->options, session.monitor());
+    outcome.output_stands = !state->options.dry_run;
     if (!state->quiet) {
       for (const std::string& line : report.remarks) std::cerr << "lorma: " << line << '\n';
     }
@@ -59,9 +64,9 @@ CLI::IsMember side() {
 
 }  // namespace
 
-void add_convert(CLI::App& app) {
+void add_convert(CLI::App& app, Outcome& outcome) {
   add_maker<ConvertOptions>(
-      app, "convert",
+      app, outcome, "convert",
       "Makes a PEFT LoRA adapter of a LoRMA adapter, or the reverse.\n"
       "Example: lorma convert adapter --to lora --base model.safetensors -o lora",
       [](CLI::App& verb, ConvertOptions& o) {
@@ -70,9 +75,11 @@ void add_convert(CLI::App& app) {
             ->required()
             ->check(CLI::IsMember({"lora", "lorma"}));
         verb.add_option("--base", o.base, "the weights that the adapter was made for")->required();
-        verb.add_option("--side", o.side, "of the LoRMA adapter to be made")
-            ->check(side())
-            ->capture_default_str();
+        verb.add_option(
+                "--side", o.side,
+                "of the LoRMA adapter to be made, Pre or Post; for each weight the one that "
+                "misses less, unless told")
+            ->check(side());
         verb.add_option("-r,--rank", o.rank,
                         "of a LoRA adapter, at most; 0: the adapter's own, or any with --energy")
             ->check(CLI::NonNegativeNumber)
@@ -82,33 +89,30 @@ void add_convert(CLI::App& app) {
             ->capture_default_str();
         verb.add_option("--prefix", o.prefix,
                         "put before the modules of a LoRA adapter, such as transformer.");
-        verb.add_option("--layout", o.lora_layout, "how the weights of a LoRA adapter are stored")
-            ->transform(CLI::CheckedTransformer(lora_layouts()))
-            ->default_str("by_shape");
+        add_fit(verb, o.fit);
         verb.add_flag("--any-base", o.any_base, "take a base with another fingerprint");
       },
       convert);
 }
 
-void add_compose(CLI::App& app) {
+void add_compose(CLI::App& app, Outcome& outcome) {
   add_maker<ComposeOptions>(
-      app, "compose",
-      "One LoRMA+ adapter in place of two: the first, then the second.\n"
+      app, outcome, "compose",
+      "One adapter in place of several, applied in their order: LoRA adapters add up, LoRMA+\n"
+      "adapters compose.\n"
       "Example: lorma compose french legal -o french-legal",
       [](CLI::App& verb, ComposeOptions& o) {
-        verb.add_option("first", o.first, "directory of the adapter that is applied first")
-            ->required();
-        verb.add_option("second", o.second,
-                        "directory of the adapter that is applied to the result")
-            ->required();
+        verb.add_option("adapters", o.adapters, "directories of the adapters, the first first")
+            ->required()
+            ->expected(2, -1);
       },
       compose);
 }
 
-void add_resize(CLI::App& app) {
+void add_resize(CLI::App& app, Outcome& outcome) {
   add_maker<ResizeOptions>(
-      app, "resize",
-      "The nearest LoRMA+ adapter of another rank or strength.\n"
+      app, outcome, "resize",
+      "The nearest LoRMA+ or LoRA adapter of another rank or strength.\n"
       "Example: lorma resize adapter --energy 0.99 -o smaller",
       [](CLI::App& verb, ResizeOptions& o) {
         verb.add_option("adapter", o.adapter, "directory of the adapter")->required();
@@ -118,14 +122,15 @@ void add_resize(CLI::App& app) {
         verb.add_option("--energy", o.energy, "share of the squared change that is enough")
             ->check(share())
             ->capture_default_str();
-        verb.add_option("--strength", o.strength, "t of (1 - t) I + t P")->capture_default_str();
+        verb.add_option("--strength", o.strength, "t of (1 - t) I + t P, or of t B A")
+            ->capture_default_str();
       },
       resize);
 }
 
-void add_extract(CLI::App& app) {
+void add_extract(CLI::App& app, Outcome& outcome) {
   add_maker<ExtractOptions>(
-      app, "extract",
+      app, outcome, "extract",
       "Factors of what tuning changed, and whether a multiplier can reach it.\n"
       "Example: lorma extract base.safetensors tuned.safetensors -r 16 -o adapter",
       [](CLI::App& verb, ExtractOptions& o) {
@@ -144,9 +149,11 @@ void add_extract(CLI::App& app) {
                         "relative error of the change that is small enough")
             ->check(share())
             ->capture_default_str();
-        verb.add_option("--side", o.side, "of the multiplier")
-            ->check(side())
-            ->capture_default_str();
+        verb.add_option(
+                "--side", o.side,
+                "of the multiplier, Pre or Post; for each weight the one that reaches more, "
+                "unless told")
+            ->check(side());
         verb.add_option("--match", o.match, "only tensors whose name has this regular expression");
         verb.add_option("--prefix", o.prefix,
                         "put before the modules of a LoRA adapter, such as transformer.");

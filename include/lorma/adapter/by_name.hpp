@@ -12,6 +12,8 @@
 /// The function is instantiated for every combination it may meet: keep it small, or fix what is
 /// known by giving shorter lists.
 
+#include <array>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -35,27 +37,41 @@ using AllInflations = TypeList<Identity, CyclicPermutation, None>;
 using AllOrders = TypeList<Auto, ActivationFirst<>, WeightFirst<>>;
 using AllSides = TypeList<Pre, Post>;
 
+/// Names of policies, in static storage.
+using NameList = std::span<const std::string_view>;
+
 namespace detail {
 
 template <typename... T>
-std::string joined_names(TypeList<T...>) {
+constexpr std::array<std::string_view, sizeof...(T)> array_of_names(TypeList<T...>) {
+  return {T::name...};
+}
+template <typename List>
+inline constexpr auto stored_names = array_of_names(List{});
+
+inline std::string joined(NameList names) {
   std::string text;
-  ((text += (text.empty() ? "" : ", ") + std::string(T::name)), ...);
+  for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
   return text;
 }
 
 /// Calls f with the type whose name is `name`; throws Error naming the legal ones.
 template <typename... T, typename F>
-void visit_name(TypeList<T...> list, std::string_view what, std::string_view name, F&& f) {
+void visit_name(TypeList<T...>, std::string_view what, std::string_view name, F&& f) {
   bool found = false;
   ((!found && T::name == name ? (found = true, f(std::type_identity<T>{})) : void()), ...);
   if (!found) {
     throw Error("lorma::visit_adapter: expected " + std::string(what) + " to be one of " +
-                joined_names(list) + ", got \"" + std::string(name.substr(0, 60)) + "\"");
+                joined(detail::stored_names<TypeList<T...>>) + ", got \"" +
+                std::string(name.substr(0, 60)) + "\"");
   }
 }
 
 }  // namespace detail
+
+/// The names of a list: names_in<AllInflations>, or of one with inflations of your own.
+template <typename List>
+inline constexpr NameList names_in = detail::stored_names<List>;
 
 /// Calls f(std::type_identity<Adapter<S, ...>>{}) for the named policies. Throws Error for a name
 /// that no list has.

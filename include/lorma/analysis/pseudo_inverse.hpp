@@ -30,6 +30,12 @@ class PseudoInverse {
       : weight_(detail::finite_copy(function, W0)) {
     decompose(default_tolerance(W0));
   }
+  /// The same, cut at `tolerance` times the largest singular value.
+  template <typename Derived>
+  PseudoInverse(std::string_view function, const Eigen::DenseBase<Derived>& W0, double tolerance)
+      : weight_(detail::finite_copy(function, W0)) {
+    decompose(tolerance);
+  }
 
   Index rows() const { return weight_.rows(); }
   Index cols() const { return weight_.cols(); }

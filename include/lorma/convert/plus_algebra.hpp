@@ -47,19 +47,21 @@ struct ChangeOfRank {
 };
 
 /// The P' = I + B' A' of rank at most `rank` that is nearest to P in the Frobenius norm; columns
-/// beyond the rank of P - I are zero. Cost O(n r^2). Throws ShapeError for rank < 1, NonFinite. A
-/// template, so only callers pay its compile time.
+/// beyond the rank of P - I are zero. The same of B A alone, as of LoRA, where A has another number
+/// of columns. Cost O(n r^2). Throws ShapeError for rank < 1, NonFinite. A template, so only
+/// callers pay its compile time.
 template <typename Real = double>
 ChangeOfRank with_rank(const PlusFactors& f, Index rank) {
   if (rank < 1) {
     throw ShapeError("lorma::with_rank: expected a rank >= 1, got " + std::to_string(rank));
   }
   const Index n = f.B.rows();
-  const Index m = std::min(n, f.B.cols());
+  const Index k = f.A.cols();  // n of P; any number where B A stands for itself
+  const Index m = std::min({n, k, f.B.cols()});
   detail::check_finite_factors("with_rank", f);
   ChangeOfRank result;
   result.factors.B = Matrix<Real>::Zero(n, rank);
-  result.factors.A = Matrix<Real>::Zero(rank, n);
+  result.factors.A = Matrix<Real>::Zero(rank, k);
   result.spectrum = Vector<Real>::Zero(m);
   const double size_B = m > 0 ? f.B.cwiseAbs().maxCoeff() : 0.0;
   const double size_A = m > 0 ? f.A.cwiseAbs().maxCoeff() : 0.0;

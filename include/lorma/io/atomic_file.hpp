@@ -17,17 +17,21 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "lorma/io/message.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #else
@@ -45,6 +49,28 @@ inline std::string temporary_name(int attempt) {
 #else
   return ".lorma-" + std::to_string(attempt) + ".tmp";
 #endif
+}
+
+/// Names in a directory of what processes that are gone left there: temporaries of files and of
+/// directories. Without POSIX none is known to be left.
+inline std::vector<std::string> leftovers_in(
+    [[maybe_unused]] const std::filesystem::path& directory) {
+  std::vector<std::string> names;
+#if defined(__unix__) || defined(__APPLE__)
+  std::error_code error;
+  const std::filesystem::path path = directory.empty() ? "." : directory;
+  for (std::filesystem::directory_iterator at(path, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    constexpr std::string_view first = ".lorma-";
+    if (!name.starts_with(first) || !name.ends_with(".tmp")) continue;
+    const long process = std::strtol(name.c_str() + first.size(), nullptr, 10);
+    if (process <= 0 || (::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH)) {
+      names.push_back(name);
+    }
+  }
+#endif
+  return names;
 }
 
 /// New names in a directory reach the disk too. What they name is whole either way, so failure is

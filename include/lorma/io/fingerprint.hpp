@@ -48,14 +48,20 @@ inline std::uint64_t hash_bytes(std::span<const std::byte> bytes) {
 
 }  // namespace detail
 
+/// Sixteen hexadecimal digits of a 64-bit hash. Cost: one reading.
+inline std::string hash_text(std::span<const std::byte> bytes) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::uint64_t hash = detail::hash_bytes(bytes);
+  std::string hex(16, '0');
+  for (std::size_t i = 16; i-- > 0; hash >>= 4) hex[i] = digits[hash & 15];
+  return hex;
+}
+
 /// "F32 [768, 768] 0123456789abcdef": type, shape and a 64-bit hash of the bytes. Cost: one
 /// reading.
 inline std::string fingerprint(const StoredTensor& tensor) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::uint64_t hash = detail::hash_bytes(tensor.bytes);
-  std::string hex(16, '0');
-  for (std::size_t i = 16; i-- > 0; hash >>= 4) hex[i] = digits[hash & 15];
-  return std::string(dtype_name(tensor.dtype)) + ' ' + detail::shape_text(tensor.shape) + ' ' + hex;
+  return std::string(dtype_name(tensor.dtype)) + ' ' + detail::shape_text(tensor.shape) + ' ' +
+         hash_text(tensor.bytes);
 }
 
 }  // namespace lorma::inline LORMA_ABI

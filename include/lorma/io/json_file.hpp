@@ -50,6 +50,49 @@ LORMA_IO_FUNCTION JsonDocument read_json_object(const std::filesystem::path& fil
                                                 std::size_t most = most_config_bytes);
 
 #ifdef LORMA_IO_BODIES
+/// Keeps the order of keys and refuses a key that comes twice. Apart from the parser that makes the
+/// document: with a callback that one would look through an object again for each of its members.
+class KeyReader : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  KeyReader(const std::filesystem::path& file, JsonDocument& document)
+      : file_(file), document_(document) {}
+
+  bool start_object(std::size_t) override {
+    open_.emplace_back();
+    return true;
+  }
+  bool key(std::string& key) override {
+    if (!open_.back().insert(key).second) {
+      json_error(file_, "expected every key once, got " + in_quotes(key) + " twice");
+    }
+    if (open_.size() == 1) outer_ = key;
+    if (open_.size() == 2) document_.order[outer_].push_back(key);
+    return true;
+  }
+  bool end_object() override {
+    open_.pop_back();
+    return true;
+  }
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const std::string&) override { return true; }
+  bool string(std::string&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool end_array() override { return true; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;  // what follows is no JSON, and will be refused as such
+  }
+
+ private:
+  const std::filesystem::path& file_;
+  JsonDocument& document_;
+  std::vector<std::set<std::string>> open_;  ///< keys of the objects around what is being read
+  std::string outer_;                        ///< key of the outermost object's member
+};
+
 LORMA_IO_FUNCTION JsonDocument read_json_object(const std::filesystem::path& file,
                                                 std::size_t most) {
   const MemoryMap map(file);
@@ -67,22 +110,9 @@ LORMA_IO_FUNCTION JsonDocument read_json_object(const std::filesystem::path& fil
   }
   if (deepest > 100) json_error(file, "expected at most 100 levels of JSON");
   JsonDocument document;
-  std::vector<std::set<std::string>> open;  // keys of the objects around what is being read
-  std::string outer;                        // key of the outermost object's member
-  const auto on_event = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    using Event = nlohmann::json::parse_event_t;
-    if (event == Event::object_start) open.emplace_back();
-    if (event == Event::object_end) open.pop_back();
-    if (event != Event::key) return true;
-    const auto key = parsed.get<std::string>();
-    if (!open.back().insert(key).second) {
-      json_error(file, "expected every key once, got " + in_quotes(key) + " twice");
-    }
-    if (open.size() == 1) outer = key;
-    if (open.size() == 2) document.order[outer].push_back(key);
-    return true;
-  };
-  document.value = nlohmann::json::parse(text, on_event, false);
+  KeyReader reader(file, document);
+  nlohmann::json::sax_parse(text, &reader);
+  document.value = nlohmann::json::parse(text, nullptr, false);
   if (!document.value.is_object()) json_error(file, "expected a JSON object");
   return document;
 }

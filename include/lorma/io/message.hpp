@@ -107,4 +107,9 @@ inline std::string listed(const std::vector<std::string>& problems) {
 
 }  // namespace lorma::inline LORMA_ABI::detail
 
+namespace lorma::inline LORMA_ABI {
+using detail::escaped;
+using detail::in_quotes;
+}  // namespace lorma::inline LORMA_ABI
+
 #endif

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "lorma/io/dtype.hpp"
+#include "lorma/io/file_kind.hpp"
 #include "lorma/io/safetensors_events.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -65,7 +66,7 @@ inline std::vector<StoredTensor> lay_out_tensors(std::vector<SafetensorsEvents::
                               : std::string("without ") + (begin > position ? "holes" : "overlap") +
                                     ", to begin at " + std::to_string(position);
       fail("expected 'data_offsets' " + wanted + ", got [" + std::to_string(begin) + ", " +
-           std::to_string(end) + "]");
+           std::to_string(end) + "]" + (end > data.size() ? " (a file cut short?)" : ""));
     }
     position = end;
     const std::optional<std::uint64_t> bits = tensor_bits(entry.dtype, entry.shape);
@@ -101,8 +102,10 @@ LORMA_IO_FUNCTION SafetensorsHeader parse_safetensors_header(std::span<const std
 LORMA_IO_FUNCTION SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                                                              std::string_view name) {
   using detail::safetensors_length_bytes;
-  const auto check = [name](bool good, const std::string& rule) {
-    if (!good) detail::safetensors_error(name, nullptr, rule);
+  const auto check = [&](bool good, const std::string& rule) {
+    if (good) return;
+    const std::string kind = detail::kind_of_file(file);
+    detail::safetensors_error(name, nullptr, kind.empty() ? rule : rule + "; this is " + kind);
   };
   check(file.size() >= safetensors_length_bytes,
         "expected at least 8 bytes, got " + std::to_string(file.size()));
@@ -112,7 +115,8 @@ LORMA_IO_FUNCTION SafetensorsHeader parse_safetensors_header(std::span<const std
         "expected a header of at most 100000000 bytes, got a length of " + std::to_string(length));
   const std::span<const std::byte> rest = file.subspan(safetensors_length_bytes);
   check(length <= rest.size(), "expected a header within the " + std::to_string(file.size()) +
-                                   " bytes of the file, got a length of " + std::to_string(length));
+                                   " bytes of the file, got a length of " + std::to_string(length) +
+                                   " (a file cut short?)");
   const std::string_view json(reinterpret_cast<const char*>(rest.data()),
                               static_cast<std::size_t>(length));
   check(json.starts_with('{'), "expected a header that begins with '{'");

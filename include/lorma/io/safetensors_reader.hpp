@@ -130,7 +130,26 @@ class SafetensorsFile {
     return out;
   }
 
-  /// The same of a 1-D tensor.
+  /// A tensor of any number of dimensions, as its row-major elements fill rows x cols. Throws
+  /// FormatError if these are other than it has in number, and as above.
+  template <DtypeScalar T>
+  StoredMatrix<T> matrix_view(std::string_view name, Index rows, Index cols) const {
+    const StoredTensor& stored = with_size(name, rows, cols);
+    if (stored.dtype != dtype_of<T>) {
+      fail(name, "expected type " + std::string(dtype_name(dtype_of<T>)) + ", got " +
+                     std::string(dtype_name(stored.dtype)));
+    }
+    return {stored.bytes, rows, cols};
+  }
+  template <ComputeScalar T>
+  Matrix<T> matrix(std::string_view name, Index rows, Index cols) const {
+    const StoredTensor& stored = with_size(name, rows, cols);
+    Matrix<T> out(rows, cols);
+    convert(stored, out);
+    return out;
+  }
+
+  /// A 1-D tensor as matrix() takes a 2-D one.
   template <ComputeScalar T>
   Eigen::Matrix<T, Eigen::Dynamic, 1> vector(std::string_view name) const {
     const StoredTensor& stored = with_dimensions(name, 1);
@@ -173,6 +192,19 @@ class SafetensorsFile {
     if (stored.shape.size() != dimensions) {
       fail(name, "expected a " + std::to_string(dimensions) + "-D tensor, got shape " +
                      detail::shape_text(stored.shape));
+    }
+    return stored;
+  }
+
+  const StoredTensor& with_size(std::string_view name, Index rows, Index cols) const {
+    const StoredTensor& stored = tensor(name);
+    const std::array<std::uint64_t, 2> shape = {static_cast<std::uint64_t>(rows),
+                                                static_cast<std::uint64_t>(cols)};
+    // Bytes: what is empty may have a huge extent, and no elements to count.
+    const auto bits = tensor_bits(stored.dtype, shape);
+    if (!bits || *bits / 8 != stored.bytes.size()) {
+      fail(name, "expected " + std::to_string(rows) + " x " + std::to_string(cols) +
+                     " elements, got shape " + detail::shape_text(stored.shape));
     }
     return stored;
   }

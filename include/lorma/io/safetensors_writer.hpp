@@ -3,8 +3,7 @@
 #define LORMA_IO_SAFETENSORS_WRITER_HPP
 
 /// Writes a safetensors file, whole or not at all, byte for byte as the reference implementation
-/// does: tensors of wide types first, then by name, `__metadata__` at the head of the header, the
-/// header padded with spaces to a multiple of 8 bytes.
+/// does (safetensors_plan.hpp). Small files of what is at hand:
 ///
 ///   std::vector<TensorSource> tensors;
 ///   tensors.push_back(TensorSource::copy("lora_A", A));               // any Eigen expression
@@ -15,21 +14,24 @@
 ///   }});
 ///   write_safetensors("adapter.safetensors", tensors, {{"rank", "8"}});
 ///
+/// Large ones by their plan, which says in which order the tensors will be asked for, so that each
+/// is made when it is its turn:
+///
+///   write_safetensors("merged.safetensors", plan, [&](const PlannedTensor& t, const ByteSink&
+///   sink)
+///     { sink(bytes_of(t)); });
+///
 /// Memory: the header, a few rows, and what the caller holds. The old file may be mapped, and its
 /// tensors may be what is written: it is replaced by renaming (AtomicFile).
 
 #include <algorithm>
-#include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,7 +42,7 @@
 #include "lorma/io/atomic_file.hpp"
 #include "lorma/io/dtype.hpp"
 #include "lorma/io/message.hpp"
-#include "lorma/io/safetensors_header.hpp"
+#include "lorma/io/safetensors_plan.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -114,129 +116,48 @@ struct TensorSource {
   }
 };
 
-namespace detail {
-
-[[noreturn]] inline void write_error(const std::string* tensor, std::string_view rule) {
-  throw FormatError(
-      "lorma::write_safetensors: " +
-      (tensor == nullptr ? std::string("file: ") : "tensor " + in_quotes(*tensor) + ": ") +
-      std::string(rule));
-}
-
-/// A JSON string; throws FormatError unless `text` is valid UTF-8.
-inline std::string json_string(const std::string& text) {
-  try {
-    return nlohmann::json(text).dump();
-  } catch (const nlohmann::json::exception&) {
-    write_error(nullptr, "expected names and metadata in UTF-8, got " + in_quotes(text));
+/// Writes the tensors of `plan` to `path`: `produce(tensor, sink)` is called once for each, in the
+/// order of the file, and hands the row-major bytes of `tensor` to the sink, in pieces of any size.
+/// Throws ShapeError if these are other than tensor.bytes in number, Error with the system's reason
+/// if the disk fails, and what `produce` throws. In each case `path` holds what it held.
+template <typename Produce>
+requires std::invocable<Produce&, const PlannedTensor&, const ByteSink&>
+void write_safetensors(const std::filesystem::path& path, const SafetensorsPlan& plan,
+                       Produce&& produce) {
+  AtomicFile file(path);
+  file.write(std::as_bytes(std::span(plan.header())));
+  for (const PlannedTensor& tensor : plan.tensors()) {
+    std::uint64_t left = tensor.bytes;
+    const auto check = [&](bool good, std::string_view got) {
+      if (good) return;
+      throw ShapeError("lorma::write_safetensors: tensor " + detail::in_quotes(tensor.name) +
+                       ": expected " + std::to_string(tensor.bytes) + " bytes, got " +
+                       std::string(got));
+    };
+    produce(tensor, ByteSink([&](std::span<const std::byte> bytes) {
+              check(bytes.size() <= left, "more");
+              left -= bytes.size();
+              file.write(bytes);
+            }));
+    check(left == 0, std::to_string(tensor.bytes - left));
   }
+  file.commit();
 }
 
-/// Bytes of a tensor to be written; throws FormatError where the format has no such tensor.
-inline std::uint64_t source_bytes(const TensorSource& source) {
-  const std::optional<std::uint64_t> bits = tensor_bits(source.dtype, source.shape);
-  const std::string what =
-      std::string(dtype_name(source.dtype)) + " of shape " + shape_text(source.shape);
-  if (!bits) write_error(&source.name, "expected a size below 2^64 bits, got " + what);
-  if (*bits % 8 != 0) write_error(&source.name, "expected whole bytes, got " + what);
-  return *bits / 8;
-}
-
-/// The length and the header, for tensors in the order in which they will be written.
-inline std::string safetensors_header(const std::vector<const TensorSource*>& tensors,
-                                      const std::map<std::string, std::string>& metadata) {
-  std::string json;
-  const auto comma = [&json](bool first) { json += first ? "{" : ","; };
-  bool first = true;
-  if (!metadata.empty()) {
-    comma(first);
-    first = false;
-    json += json_string(std::string(safetensors_metadata_key)) + ':';
-    bool first_entry = true;
-    for (const auto& [key, value] : metadata) {
-      comma(first_entry);
-      first_entry = false;
-      json += json_string(key) + ':' + json_string(value);
-    }
-    json += '}';
-  }
-  std::uint64_t begin = 0;
-  for (const TensorSource* const source : tensors) {
-    const std::uint64_t end = begin + source_bytes(*source);
-    if (end < begin) write_error(&source->name, "expected less than 2^64 bytes in all");
-    comma(first);
-    first = false;
-    json += json_string(source->name) + R"(:{"dtype":")" + std::string(dtype_name(source->dtype)) +
-            R"(","shape":[)";
-    for (std::size_t i = 0; i < source->shape.size(); ++i) {
-      if (i > 0) json += ',';
-      json += std::to_string(source->shape[i]);
-    }
-    json += R"(],"data_offsets":[)" + std::to_string(begin) + ',' + std::to_string(end) + "]}";
-    begin = end;
-  }
-  json += first ? "{}" : "}";
-  json.resize((json.size() + 7) / 8 * 8, ' ');
-  const std::uint64_t length = json.size();
-  if (length > safetensors_max_header) {
-    write_error(nullptr,
-                "expected a header of at most 100000000 bytes, got " + std::to_string(length));
-  }
-  std::string header(safetensors_length_bytes, '\0');
-  std::memcpy(header.data(), &length, sizeof length);
-  return header + json;
-}
-
-}  // namespace detail
-
-/// The order in which write_safetensors asks for tensors: wide types first, then by name.
-inline std::vector<const TensorSource*> writing_order(const std::vector<TensorSource>& tensors) {
-  std::vector<const TensorSource*> order;
-  order.reserve(tensors.size());
-  for (const TensorSource& source : tensors) order.push_back(&source);
-  std::sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
-    return a->dtype != b->dtype ? a->dtype > b->dtype : a->name < b->name;
-  });
-  return order;
-}
-
-/// Writes `tensors` (in any order) and `metadata` to `path`. Throws FormatError before anything is
-/// written if a name is given twice, is "__metadata__" or no UTF-8, or a size is none of the
-/// format; ShapeError if a source yields other than its number of bytes; Error with the system's
-/// reason if the disk fails. In each case `path` holds what it held.
+/// The same of tensors that bring their function along, in any order. Throws FormatError, as
+/// SafetensorsPlan does, before anything is written.
 inline void write_safetensors(const std::filesystem::path& path,
                               const std::vector<TensorSource>& tensors,
                               const std::map<std::string, std::string>& metadata = {}) {
-  std::set<std::string_view> names;
+  std::vector<PlannedTensor> planned;
+  planned.reserve(tensors.size());
   for (const TensorSource& source : tensors) {
-    if (source.name == detail::safetensors_metadata_key) {
-      detail::write_error(&source.name, "expected a name other than that of the metadata");
-    }
-    if (!names.insert(source.name).second) {
-      detail::write_error(&source.name, "expected every name once, got it twice");
-    }
+    planned.push_back({source.name, source.dtype, source.shape});
   }
-  const std::vector<const TensorSource*> order = writing_order(tensors);
-  const std::string header = detail::safetensors_header(order, metadata);
-
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(header)));
-  for (const TensorSource* const source : order) {
-    const std::uint64_t wanted = detail::source_bytes(*source);
-    std::uint64_t left = wanted;
-    const auto check = [&](bool good, std::string_view got) {
-      if (good) return;
-      throw ShapeError("lorma::write_safetensors: tensor " + detail::in_quotes(source->name) +
-                       ": expected " + std::to_string(wanted) + " bytes, got " + std::string(got));
-    };
-    source->produce([&](std::span<const std::byte> bytes) {
-      check(bytes.size() <= left, "more");
-      left -= bytes.size();
-      file.write(bytes);
-    });
-    check(left == 0, std::to_string(wanted - left));
-  }
-  file.commit();
+  write_safetensors(path, SafetensorsPlan(std::move(planned), metadata),
+                    [&](const PlannedTensor& tensor, const ByteSink& sink) {
+                      tensors[tensor.given_as].produce(sink);
+                    });
 }
 
 }  // namespace lorma::inline LORMA_ABI

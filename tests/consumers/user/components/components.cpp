@@ -23,6 +23,15 @@
 #ifdef WANTED_safetensors
 #include <nlohmann/json_fwd.hpp>
 #endif
+#ifdef WANTED_compiled_model
+#ifndef LORMA_COMPILED_MODEL
+#error "the component compiled_model still compiles everything"
+#endif
+#include <lorma/model/checkpoint.hpp>
+#endif
+#ifdef WANTED_patterns
+#include <lorma/patterns/pattern.hpp>
+#endif
 
 int main() {
   int failed = 0;
@@ -37,6 +46,16 @@ int main() {
   const Eigen::MatrixXd W0 = Eigen::MatrixXd::Identity(6, 6);
   const lorma::Adapter<double> adapter(6, 1, 1.0);
   failed += adapter.forward(W0, W0) == W0 ? 0 : 1;
+#endif
+#ifdef WANTED_compiled_model
+  try {
+    lorma::model::Checkpoint("absent.safetensors");
+    ++failed;
+  } catch (const lorma::Error&) {
+  }
+#endif
+#ifdef WANTED_patterns
+  failed += lorma::Pattern("a{1,}").matches("aa") ? 0 : 1;
 #endif
   return failed;
 }

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_ANALYSIS_RANK_SUMMARY_HPP
+#define LORMA_ANALYSIS_RANK_SUMMARY_HPP
+
+/// The rank of a matrix and both ends of its spectrum, without what lies between.
+///
+///   RankSummary s = rank_summary(W);      // s.rank, s.largest / s.smallest, s.stable_rank
+///
+/// The rank comes by inertia, as in certain_rank.hpp; the ends by Lanczos iteration with the Gram
+/// matrix that is at hand and with its Cholesky factor. The smallest singular value is |M v| for
+/// the vector found so, which is exact to the square of v's error. Where the Gram matrix has lost
+/// that vector in its rounding, and where inertia does not tell the rank, all singular values are
+/// computed.
+
+#include <cmath>
+#include <optional>
+
+#include "lorma/analysis/certain_rank.hpp"
+#include "lorma/analysis/rank_report.hpp"
+#include "lorma/analysis/tall_triangle.hpp"
+
+namespace lorma::inline LORMA_ABI::analysis {
+
+struct RankSummary {
+  Index rank = 0;
+  Index rank_beyond_storage = 0;  ///< as in RankReport
+  double tolerance = 0.0;         ///< absolute
+  RankMethod method = RankMethod::svd;
+  double largest = 0.0;   ///< sigma_1, to four digits by inertia
+  double smallest = 0.0;  ///< sigma_min(m, n), likewise
+  double condition = 1.0;
+  double stable_rank = 0.0;
+};
+
+namespace detail {
+
+/// A Ritz pair near the first of a positive semidefinite operator.
+template <typename Real>
+struct RitzPair {
+  double value = 0.0;
+  Vector<Real> vector;
+};
+
+/// By Lanczos iteration until the value settles to 1e-8; nothing where it does not. Cost: one
+/// product a step, and n steps^2.
+template <typename Real, typename Apply>
+std::optional<RitzPair<Real>> first_ritz_pair(Index p, const Apply& apply) {
+  const Index most = std::min<Index>(300, p);
+  Matrix<Real> basis(p, most + 1);
+  for (Index i = 0; i < p; ++i) {  // as in nearly_first_eigenvector
+    const double multiple = 0.61803398874989485 * static_cast<double>(i + 1);
+    basis(i, 0) = static_cast<Real>(multiple - std::floor(multiple) - 0.5);
+  }
+  basis.col(0).normalize();
+  Vector<Real> diagonal = Vector<Real>::Zero(most);
+  Vector<Real> beside = Vector<Real>::Zero(most);
+  double before = 0.0;
+  for (Index k = 0; k < most; ++k) {
+    Vector<Real> w = apply(basis.col(k));
+    diagonal(k) = basis.col(k).dot(w);
+    for (int again = 0; again < 2; ++again) {
+      const Vector<Real> overlap = basis.leftCols(k + 1).transpose() * w;
+      w.noalias() -= basis.leftCols(k + 1) * overlap;
+    }
+    const Real beta = w.norm();
+    const bool last = k + 1 == p || !(beta > 1e-15 * std::abs(diagonal(0)));
+    if (last || k % 8 == 7) {
+      Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz;
+      ritz.computeFromTridiagonal(diagonal.head(k + 1), beside.head(k));
+      const double value = ritz.eigenvalues()(k);
+      if (!std::isfinite(value)) return std::nullopt;
+      if (last || std::abs(value - before) <= 1e-8 * value) {
+        return RitzPair<Real>{value, basis.leftCols(k + 1) * ritz.eigenvectors().col(k)};
+      }
+      before = value;
+    }
+    beside(k) = beta;
+    basis.col(k + 1) = w / beta;
+  }
+  return std::nullopt;
+}
+
+/// Calls f with panels (p x min(m, n)) of the long side of a matrix, in double; of a square one by
+/// its columns, as in gram.
+template <typename Derived, typename F>
+void for_panels(const Eigen::DenseBase<Derived>& m, Index count, F&& f) {
+  const Index length = std::max(m.rows(), m.cols());
+  for (Index i = 0; i < length; i += count) {
+    const Index rows = std::min(count, length - i);
+    if (m.rows() > m.cols()) {
+      f(Matrix<double>(m.derived().middleRows(i, rows).template cast<double>()));
+    } else {
+      f(Matrix<double>(m.derived().middleCols(i, rows).template cast<double>().transpose()));
+    }
+  }
+}
+
+/// From the Gram matrix of an m x n matrix of T, but its smallest singular value, whose vector goes
+/// to `last`; nothing where it does not tell.
+template <typename T, typename Real>
+std::optional<RankSummary> summary_of_gram(Matrix<Real>& G, Index m, Index n, Vector<Real>& last) {
+  const double squares = G.trace();
+  const auto answer = rank_by_inertia(G, m, n, relative_tolerance<T>(m, n), std::nullopt);
+  if (!answer) return std::nullopt;
+  RankSummary result;
+  result.method = answer->method;
+  result.tolerance = answer->tolerance;
+  result.rank = result.rank_beyond_storage = answer->rank;
+  if (squares == 0.0) return result;
+  const double unit = std::ldexp(1.0, std::ilogb(squares) / 2);  // by which G is scaled now
+  const Index p = G.rows();
+  const auto symmetric = G.template selfadjointView<Eigen::Lower>();
+  const auto top =
+      first_ritz_pair<Real>(p, [&](const auto& v) { return Vector<Real>(symmetric * v); });
+  if (!top) return std::nullopt;
+  result.largest = std::sqrt(top->value) * unit;
+  result.stable_rank = squares / (result.largest * result.largest);
+  if (StorageOnlyScalar<T>) {
+    const double storage = storage_rounding<T>(m, n, std::sqrt(squares)) / unit;
+    if (storage * unit > result.tolerance) {
+      Matrix<Real> factors;
+      Workspace workspace;
+      const auto beyond = eigenvalues_above(workspace, G, storage * storage, factors);
+      if (!beyond) return std::nullopt;
+      result.rank_beyond_storage = *beyond;
+    }
+  }
+  Eigen::LLT<Matrix<Real>> llt(p);
+  llt.compute(symmetric);
+  if (llt.info() != Eigen::Success) return std::nullopt;
+  auto least = first_ritz_pair<Real>(p, [&](const auto& v) { return Vector<Real>(llt.solve(v)); });
+  if (!least) return std::nullopt;
+  // What rounding usually does to the Gram matrix and its factor.
+  const double error = 8.0 * std::sqrt(static_cast<double>(std::max(m, n))) * 0x1p-53 * top->value;
+  if (!(error <= 0.03 / least->value)) return std::nullopt;
+  last = std::move(least->vector);
+  return result;
+}
+
+/// From all singular values, descending.
+template <typename Derived>
+RankSummary summary_of(const Eigen::VectorXd& sigma, const Eigen::DenseBase<Derived>& m) {
+  const RankReport report = rank_report_from(sigma, m);
+  return {report.rank,      report.rank_beyond_storage,
+          report.tolerance, RankMethod::svd,
+          report.largest,   report.smallest,
+          report.condition, report.stable_rank};
+}
+
+}  // namespace detail
+
+/// All singular values of a finite matrix, descending, whose long side is read a panel at a time:
+/// memory of min(m, n)^2 numbers where the sides differ much. Throws NonFinite. Cost O(m n min(m,
+/// n)).
+template <typename Derived>
+Eigen::VectorXd singular_values_by_panels(const Eigen::DenseBase<Derived>& m) {
+  const Index p = std::min(m.rows(), m.cols());
+  const Index length = std::max(m.rows(), m.cols());
+  if (length < 3 * p) return singular_values(m);
+  TallTriangle<> triangle(p);
+  detail::for_panels(m, TallTriangle<>::rows_at_a_time(p), [&](const Matrix<double>& panel) {
+    if (!panel.allFinite()) detail::throw_non_finite("singular_values", m.rows(), m.cols());
+    triangle.add(panel);
+  });
+  return singular_values(triangle.R());
+}
+
+/// The matrix is read where it lies, a panel at a time. Throws NonFinite. Cost: that of
+/// certain_rank and min(m, n)^3 / 3, or of all singular values.
+template <typename Derived>
+RankSummary rank_summary(const Eigen::DenseBase<Derived>& m) {
+  using T = typename Derived::Scalar;
+  constexpr Index worth = 96;
+  if constexpr (!std::is_same_v<T, double>) {
+    if (std::min(m.rows(), m.cols()) >= worth) {
+      Matrix<double> G = detail::gram(m);
+      if (!std::isfinite(G.trace())) detail::throw_non_finite("rank_summary", m.rows(), m.cols());
+      Vector<double> last;
+      auto summary = detail::summary_of_gram<T>(G, m.rows(), m.cols(), last);
+      if (summary) {
+        double squares = 0.0;
+        if (last.size() > 0) {
+          detail::for_panels(m, 1024, [&](const Matrix<double>& panel) {
+            squares += (panel * last).squaredNorm();
+          });
+        }
+        summary->smallest = std::sqrt(squares);
+        summary->condition = summary->largest > 0.0 ? summary->largest / summary->smallest
+                                                    : std::numeric_limits<double>::infinity();
+        return *summary;
+      }
+    }
+  }
+  return detail::summary_of(singular_values_by_panels(m), m);
+}
+
+}  // namespace lorma::inline LORMA_ABI::analysis
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_MODEL_ADAPTER_FILES_HPP
+#define LORMA_MODEL_ADAPTER_FILES_HPP
+
+/// The two files that an adapter is on disk, of either kind: peft_lora.hpp, lorma_directory.hpp.
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lorma/io/atomic_directory.hpp"
+#include "lorma/io/json_file.hpp"
+#include "lorma/io/safetensors_writer.hpp"
+
+namespace lorma::inline LORMA_ABI {
+
+inline constexpr std::string_view adapter_config_name = "adapter_config.json";
+inline constexpr std::string_view adapter_model_name = "adapter_model.safetensors";
+
+namespace detail {
+
+/// Throws NonFinite, with the name of the layer, unless both factors are finite.
+inline void check_factors_finite(std::string_view function, const std::string& layer,
+                                 const Matrix<float>& B, const Matrix<float>& A) {
+  if (B.allFinite() && A.allFinite()) return;
+  throw NonFinite("lorma::" + std::string(function) + ": " + in_quotes(layer) +
+                  ": expected finite factors, got NaN or infinity");
+}
+
+/// Writes both. A new directory appears whole or not at all; in one that exists both files are
+/// written beside the old ones before the first of these is replaced.
+inline void write_adapter_files(const std::filesystem::path& directory,
+                                const std::vector<TensorSource>& tensors,
+                                const std::map<std::string, std::string>& metadata,
+                                const nlohmann::ordered_json& config) {
+  const bool exists = std::filesystem::is_directory(directory);
+  if (!exists) std::filesystem::create_directories(directory_path(directory).parent_path());
+  AtomicDirectory fresh(exists ? directory / ".lorma-adapter" : directory);
+  write_safetensors(fresh.path() / adapter_model_name, tensors, metadata);
+  write_json(fresh.path() / adapter_config_name, config);
+  if (!exists) return fresh.commit();
+  for (const std::string_view name : {adapter_model_name, adapter_config_name}) {
+    std::error_code error;
+    std::filesystem::rename(fresh.path() / name, directory / name, error);
+    if (error) throw_io_error("write_adapter_files", "replace", directory / name, error.value());
+  }
+  sync_directory(directory);
+}
+
+}  // namespace detail
+
+}  // namespace lorma::inline LORMA_ABI
+
+#endif

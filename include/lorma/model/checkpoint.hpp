@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_MODEL_CHECKPOINT_HPP
+#define LORMA_MODEL_CHECKPOINT_HPP
+
+/// A model on disk: one safetensors file, or shards that an index names, alone or in a directory
+/// with what else belongs to the model.
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lorma/io/json_file.hpp"
+#include "lorma/io/safetensors.hpp"
+#include "lorma/model/adapter_files.hpp"
+#include "lorma/model/compiled.hpp"
+#include "lorma/model/quantized.hpp"
+
+namespace lorma::inline LORMA_ABI::model {
+
+/// The shards that an index file names, beside it. Throws FormatError.
+LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
+    const std::filesystem::path& index);
+
+/// The tensors that an index names and its shards do not have, in words. Throws Error if the index
+/// or a shard cannot be read.
+LORMA_MODEL_FUNCTION std::vector<std::string> index_problems(const std::filesystem::path& index);
+
+/// Whether a tensor is an output head, which many models tie to their embedding.
+inline bool is_head(std::string_view tensor) {
+  for (const std::string_view head : {"lm_head.weight", "embed_out.weight"}) {
+    if (tensor == head || tensor.ends_with('.' + std::string(head))) return true;
+  }
+  return false;
+}
+
+class Checkpoint {
+ public:
+  /// `path`: a .safetensors file, an index (.json), or a directory with model.safetensors or
+  /// model.safetensors.index.json. Throws Error; for an index that names tensors which are
+  /// not in their shards, with all of them.
+  explicit Checkpoint(const std::filesystem::path& path);
+
+  struct Found {
+    const SafetensorsFile* file = nullptr;  ///< null: no such tensor
+    const StoredTensor* tensor = nullptr;
+  };
+  /// Once dequantized, a quantized weight is what its codes stand for, without bytes. Throws
+  /// FormatError if two shards have the tensor.
+  Found find(std::string_view name) const;
+
+  const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
+  /// Names of the files, beside each other.
+  const std::vector<std::filesystem::path>& paths() const { return paths_; }
+  bool is_single_file() const { return is_single_file_; }
+  /// The file that says which tensor is where; empty where there is none.
+  const std::filesystem::path& index() const { return index_; }
+  /// The type in which most of its numbers with arithmetic are stored; F32 where there are none.
+  Dtype main_type() const;
+  const Quantization& quantization() const { return quantization_; }
+  /// From here on quantized weights are what their codes stand for. Throws FormatError unless all
+  /// of them can be read.
+  void dequantize();
+  bool is_dequantized() const { return is_dequantized_; }
+  /// How a weight is quantized that is not seen as such any more; null for others.
+  const QuantizedWeight* quantized(std::string_view name) const;
+  /// "gpt2" and its like, from config.json beside the files; empty where there is none.
+  const std::string& model_type() const { return model_type_; }
+  /// Whether the output head is the embedding, by config.json beside the files.
+  bool ties_heads() const { return ties_heads_; }
+  /// Bytes of all tensors.
+  double bytes() const;
+
+  struct Companion {
+    std::filesystem::path path;
+    std::filesystem::path name;  ///< within the model's directory
+  };
+  /// Files of the model that are no tensors: the index, configuration, vocabulary.
+  const std::vector<Companion>& companions() const { return companions_; }
+  /// What of the directory does not belong into a copy with other weights, and why: 'name': reason.
+  const std::vector<std::string>& left_out() const { return left_out_; }
+  /// What of the companions a person should know.
+  const std::vector<std::string>& remarks() const { return remarks_; }
+
+ private:
+  void read_index(const std::filesystem::path& index);
+  void find_companions(const std::filesystem::path& directory);
+  void read_config(const std::filesystem::path& directory);
+
+  std::vector<std::filesystem::path> paths_;
+  std::filesystem::path index_;
+  std::vector<Companion> companions_;
+  std::vector<std::string> left_out_;
+  std::vector<std::string> remarks_;
+  std::string model_type_;
+  bool ties_heads_ = false;
+  Quantization quantization_;
+  bool is_dequantized_ = false;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  bool is_single_file_ = false;
+};
+
+#ifdef LORMA_MODEL_BODIES
+namespace detail {
+
+inline constexpr std::size_t most_index_bytes = std::size_t(256) << 20;  // of millions of tensors
+
+/// Tensor to shard, as the index says. A shard lies beside its index: an index from outside must
+/// not open other files.
+inline std::map<std::string, std::string> weight_map(const std::filesystem::path& index) {
+  const auto json = lorma::detail::read_json_object(index, most_index_bytes);
+  const lorma::detail::JsonFields fields(index, json.value);
+  if (!fields.find("weight_map").is_object()) fields.refuse("weight_map", "an object");
+  std::map<std::string, std::string> result;
+  for (const auto& item : fields.object("weight_map").items()) {
+    if (!item.value().is_string()) fields.refuse("weight_map", "an object of names of files");
+    const auto shard = item.value().get<std::string>();
+    const std::filesystem::path name = shard;
+    if (name.empty() || name != name.filename() || name == "." || name == "..") {
+      throw FormatError(lorma::detail::in_quotes(index.string(), 1024) +
+                        ": expected shards without a folder, got " +
+                        lorma::detail::in_quotes(shard));
+    }
+    result[item.key()] = shard;
+  }
+  return result;
+}
+
+/// Whether a file holds the model's weights in another form. In folders within, only what no
+/// part of a model is stored in.
+inline bool is_other_weights(const std::filesystem::path& name) {
+  static const std::set<std::string> never = {".onnx", ".gguf", ".h5", ".msgpack", ".ot"};
+  static const std::set<std::string> at_top = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"};
+  const std::string extension = name.extension().string();
+  if (never.contains(extension)) return true;
+  return !name.has_parent_path() &&
+         (at_top.contains(extension) || name.string().ends_with(".bin.index.json"));
+}
+
+/// Why a file of a model's directory is none of a copy with other weights; empty where it is.
+inline std::string reason_to_leave_out(const std::filesystem::path& name) {
+  if (name == adapter_config_name) {
+    return "an adapter's configuration, which loaders would follow away from the weights";
+  }
+  return is_other_weights(name) ? "it would not be merged" : "";
+}
+
+/// Safetensors files and indices of a directory, for a message.
+inline std::string weights_in(const std::filesystem::path& directory) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(".safetensors") || name.ends_with(".index.json")) {
+      names.push_back(lorma::detail::in_quotes(name));
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names.empty() ? "none such file" : lorma::detail::listed(names);
+}
+
+/// Whether `path`, a link, leads to something within `directory`, or to the store of blobs in which
+/// a cache of models keeps what its snapshots link to.
+inline bool stays_within(const std::filesystem::path& path,
+                         const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  const auto is_below = [target = fs::weakly_canonical(path)](const fs::path& folder) {
+    const auto [end, ignored] =
+        std::mismatch(folder.begin(), folder.end(), target.begin(), target.end());
+    return end == folder.end();
+  };
+  const fs::path here = fs::weakly_canonical(directory);
+  return is_below(here) || is_below(here.parent_path().parent_path() / "blobs");
+}
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
+    const std::filesystem::path& index) {
+  std::set<std::string> names;
+  for (const auto& entry : detail::weight_map(index)) names.insert(entry.second);
+  std::vector<std::filesystem::path> shards;
+  for (const std::string& name : names) shards.push_back(index.parent_path() / name);
+  return shards;
+}
+
+LORMA_MODEL_FUNCTION std::vector<std::string> index_problems(const std::filesystem::path& index) {
+  std::map<std::string, std::unique_ptr<SafetensorsFile>> shards;
+  std::vector<std::string> problems;
+  for (const auto& [tensor, shard] : detail::weight_map(index)) {
+    std::unique_ptr<SafetensorsFile>& file = shards[shard];
+    if (!file) file = std::make_unique<SafetensorsFile>(index.parent_path() / shard);
+    if (file->contains(tensor)) continue;
+    problems.push_back(lorma::detail::in_quotes(shard) + " has no tensor " +
+                       lorma::detail::in_quotes(tensor));
+  }
+  return problems;
+}
+
+LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) {
+    const std::filesystem::path index = path / "model.safetensors.index.json";
+    const std::filesystem::path single = path / "model.safetensors";
+    if (std::filesystem::exists(index)) {
+      read_index(index);
+    } else if (std::filesystem::exists(single)) {
+      paths_ = {single};
+      files_.push_back(std::make_unique<SafetensorsFile>(single));
+    } else {
+      throw Error(lorma::detail::in_quotes(path.string(), 1024) +
+                  ": expected model.safetensors or model.safetensors.index.json in it, got " +
+                  detail::weights_in(path));
+    }
+    find_companions(path);
+  } else if (path.extension() == ".json") {
+    read_index(path);
+    companions_ = {{path, path.filename()}};
+  } else {
+    paths_ = {path};
+    files_.push_back(std::make_unique<SafetensorsFile>(path));
+    is_single_file_ = true;
+  }
+  read_config(std::filesystem::is_directory(path) ? path : path.parent_path());
+}
+
+LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& directory) {
+  const std::filesystem::path config = directory / "config.json";
+  lorma::detail::JsonDocument json{nlohmann::json::object(), {}};
+  const auto look_for_codes = [&] {
+    for (const auto& file : files_) quantization_.look_at(*file, json.value);
+  };
+  if (!std::filesystem::is_regular_file(config)) return look_for_codes();
+  try {
+    json = lorma::detail::read_json_object(config);
+  } catch (const Error&) {  // of something else
+  }
+  look_for_codes();
+  try {
+    const lorma::detail::JsonFields fields(config, json.value);
+    model_type_ = fields.text("model_type", "");
+    const auto& text = fields.object("text_config");  // of models of more than text
+    ties_heads_ = fields.boolean("tie_word_embeddings") ||
+                  lorma::detail::JsonFields(config, text).boolean("tie_word_embeddings");
+  } catch (const Error&) {  // a configuration of something else
+  }
+}
+
+LORMA_MODEL_FUNCTION void Checkpoint::dequantize() {
+  if (!quantization_.is_readable()) {
+    const std::string& method = quantization_.method();
+    throw FormatError(
+        method.empty()
+            ? "expected a quantized base to dequantize, got one that is not"
+            : "the base is quantized (" + lorma::detail::escaped(method) +
+                  "), and cannot be dequantized here: expected the model that it was made from; " +
+                  lorma::detail::listed(quantization_.problems()));
+  }
+  is_dequantized_ = true;
+}
+
+LORMA_MODEL_FUNCTION const QuantizedWeight* Checkpoint::quantized(std::string_view name) const {
+  if (!is_dequantized_) return nullptr;
+  const auto found = quantization_.weights().find(name);
+  return found == quantization_.weights().end() ? nullptr : &found->second;
+}
+
+LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& index) {
+  lorma::detail::throw_problems(index, index_problems(index));
+  index_ = index;
+  paths_ = shards_of(index);
+  for (const std::filesystem::path& file : paths_) {
+    files_.push_back(std::make_unique<SafetensorsFile>(file));
+  }
+}
+
+LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::path& directory) {
+  const auto leave_out = [this](const std::filesystem::path& name, const std::string& why) {
+    left_out_.push_back(lorma::detail::in_quotes(name.string(), 1024) + ": " + why);
+  };
+  for (auto it = std::filesystem::recursive_directory_iterator(directory);
+       it != std::filesystem::recursive_directory_iterator(); ++it) {
+    const std::filesystem::path name = it->path().lexically_relative(directory);
+    if (name.filename().string().starts_with('.')) {  // a version control's, a cache's
+      if (it->is_directory()) it.disable_recursion_pending();
+      continue;
+    }
+    if (it->is_directory()) {
+      if (it->is_symlink()) leave_out(name, "a link to a folder");
+      continue;
+    }
+    if (!it->is_regular_file()) {
+      leave_out(name, !it->is_symlink() ? "no regular file"
+                      : it->exists()    ? "a link to what is no regular file"
+                                        : "a link to nothing");
+      continue;
+    }
+    if (std::find(paths_.begin(), paths_.end(), it->path()) != paths_.end()) continue;
+    if (const std::string why = detail::reason_to_leave_out(name); !why.empty()) {
+      leave_out(name, why);
+      continue;
+    }
+    if (it->is_symlink() && !detail::stays_within(it->path(), directory)) {
+      remarks_.push_back(lorma::detail::in_quotes(name.string(), 1024) +
+                         " is a link out of the model: copied from there");
+    }
+    companions_.push_back({it->path(), name});
+  }
+}
+
+LORMA_MODEL_FUNCTION Dtype Checkpoint::main_type() const {
+  std::map<Dtype, double> numbers;
+  for (const auto& file : files_) {
+    for (const StoredTensor& tensor : file->tensors()) {
+      const Dtype type = tensor.dtype;
+      if (type != Dtype::F64 && type != Dtype::F32 && type != Dtype::F16 && type != Dtype::BF16) {
+        continue;
+      }
+      numbers[type] += 8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(type);
+    }
+  }
+  Dtype main = Dtype::F32;
+  double most = 0.0;
+  for (const auto& [type, count] : numbers) {
+    if (count <= most) continue;
+    main = type;
+    most = count;
+  }
+  return main;
+}
+
+LORMA_MODEL_FUNCTION double Checkpoint::bytes() const {
+  double sum = 0.0;
+  for (const auto& file : files_) {
+    for (const auto& tensor : file->tensors()) sum += static_cast<double>(tensor.bytes.size());
+  }
+  return sum;
+}
+
+LORMA_MODEL_FUNCTION Checkpoint::Found Checkpoint::find(std::string_view name) const {
+  Found found;
+  for (const auto& file : files_) {
+    if (!file->contains(name)) continue;
+    if (found.file != nullptr) {
+      throw FormatError(lorma::detail::in_quotes(file->name()) + ": tensor " +
+                        lorma::detail::in_quotes(name) + " is also in " +
+                        lorma::detail::in_quotes(found.file->name()));
+    }
+    found = {file.get(), &file->tensor(name)};
+  }
+  if (const QuantizedWeight* codes = quantized(name)) found.tensor = &codes->weight;
+  return found;
+}
+#endif
+
+}  // namespace lorma::inline LORMA_ABI::model
+
+#endif

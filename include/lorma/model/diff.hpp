@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_MODEL_DIFF_HPP
+#define LORMA_MODEL_DIFF_HPP
+
+/// What differs between two checkpoints.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lorma/analysis/rank_report.hpp"
+#include "lorma/analysis/tall_triangle.hpp"
+#include "lorma/model/checkpoint.hpp"
+#include "lorma/model/compiled.hpp"
+#include "lorma/model/monitor.hpp"
+#include "lorma/model/tensor_panels.hpp"
+
+namespace lorma::inline LORMA_ABI::model {
+
+struct TensorDifference {
+  std::string name;
+  std::string dtype;
+  std::string shape;
+  std::string other;             ///< type and shape in the other, where they differ
+  std::string only_in;           ///< "the first" or "the second"; empty: both have it
+  double relative = 0.0;         ///< ||b - a||_F / ||a||_F, or ||b|| where a = 0; NaN: not measured
+  std::int64_t rank = -1;        ///< of b - a; -1: not measured, as of other than matrices
+  double stable_rank = 0.0;      ///< of b - a
+  std::vector<double> spectrum;  ///< of b - a, where it was asked for
+};
+
+/// Every tensor that differs, in type too. Those of types with arithmetic and one shape are
+/// measured, others compared byte for byte. Memory: a few rows, and the square of a matrix's
+/// smaller side. Cost 3 m n min(m, n) for a matrix that differs. Throws Error.
+LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff(const std::filesystem::path& a,
+                                                        const std::filesystem::path& b,
+                                                        bool with_spectra,
+                                                        const Monitor& monitor = {});
+
+#ifdef LORMA_MODEL_BODIES
+namespace detail {
+
+/// Squares of ||b - a|| and ||a||.
+struct ChangeNorms {
+  double change = 0.0;
+  double before = 0.0;
+
+  double relative() const { return std::sqrt(before > 0.0 ? change / before : change); }
+};
+
+/// Of tensors of one shape, whatever their dimensions.
+inline ChangeNorms change_norms(const StoredTensor& before, const StoredTensor& after) {
+  const std::size_t total = before.bytes.size() / (dtype_bits(before.dtype) / 8);
+  constexpr std::size_t most = std::size_t(1) << 16;
+  Vector<double> a, b;
+  ChangeNorms norms;
+  for (std::size_t i = 0; i < total; i += most) {
+    const std::size_t count = std::min(most, total - i);
+    a.resize(static_cast<Index>(count));
+    b.resize(static_cast<Index>(count));
+    load_elements<double>(before, i, {a.data(), count});
+    load_elements<double>(after, i, {b.data(), count});
+    norms.before += a.squaredNorm();
+    norms.change += (b - a).squaredNorm();
+  }
+  return norms;
+}
+
+/// The singular values of b - a for two matrices of one shape, with the monitor asked meanwhile.
+inline Eigen::VectorXd spectrum_of_change(const Panels& before, const Panels& after,
+                                          const Monitor& monitor) {
+  analysis::TallTriangle<> triangle(before.cols());
+  const Index most = analysis::TallTriangle<>::rows_at_a_time(before.cols());
+  Matrix<double> a, b;
+  for (Index i = 0; i < before.rows(); i += most) {
+    monitor.check();
+    const Index count = std::min(most, before.rows() - i);
+    before.read(i, count, a);
+    after.read(i, count, b);
+    b -= a;
+    triangle.add(b);
+  }
+  return analysis::singular_values(triangle.R());
+}
+
+inline void measure(const SafetensorsFile& file, const StoredTensor& before,
+                    const SafetensorsFile& other, const StoredTensor& after, bool with_spectra,
+                    const Monitor& monitor, TensorDifference& d) {
+  d.relative = change_norms(before, after).relative();
+  file.forget(before.bytes);
+  other.forget(after.bytes);
+  if (before.shape.size() != 2 || before.bytes.empty() || !std::isfinite(d.relative)) return;
+  const Panels panels(file, before);
+  const Eigen::VectorXd sigma = spectrum_of_change(panels, Panels(other, after), monitor);
+  // Weights are known to their own type's precision, so the change is judged by float's.
+  const auto judged = Matrix<float>::Zero(panels.rows(), panels.cols());
+  const auto report = analysis::rank_report_from(sigma, judged);
+  d.rank = report.rank;
+  d.stable_rank = report.stable_rank;
+  if (with_spectra) d.spectrum.assign(sigma.data(), sigma.data() + sigma.size());
+}
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff(const std::filesystem::path& a,
+                                                        const std::filesystem::path& b,
+                                                        bool with_spectra, const Monitor& monitor) {
+  const Checkpoint one(a);
+  const Checkpoint other(b);
+  std::vector<TensorDifference> result;
+  const auto line = [](const StoredTensor& t) {
+    TensorDifference d;
+    d.name = t.name;
+    d.dtype = dtype_name(t.dtype);
+    d.shape = lorma::detail::shape_text(t.shape);
+    return d;
+  };
+  detail::Steps steps(monitor, one.bytes(), true);
+  for (const auto& file : one.files()) {
+    for (const StoredTensor& before : file->tensors()) {
+      steps.done(static_cast<double>(before.bytes.size()), before.name);
+      monitor.check();
+      const Checkpoint::Found after = other.find(before.name);
+      if (after.file != nullptr && same_bytes(before, *after.tensor)) {
+        file->forget(before.bytes);
+        after.file->forget(after.tensor->bytes);
+        continue;
+      }
+      TensorDifference d = line(before);
+      d.relative = std::numeric_limits<double>::quiet_NaN();
+      if (after.file == nullptr) {
+        d.only_in = "the first";
+      } else {
+        if (before.dtype != after.tensor->dtype || before.shape != after.tensor->shape) {
+          const TensorDifference there = line(*after.tensor);
+          d.other = there.dtype + ' ' + there.shape;
+        }
+        if (before.shape == after.tensor->shape && has_arithmetic(before.dtype) &&
+            has_arithmetic(after.tensor->dtype)) {
+          detail::measure(*file, before, *after.file, *after.tensor, with_spectra, monitor, d);
+        }
+      }
+      result.push_back(std::move(d));
+    }
+  }
+  for (const auto& file : other.files()) {
+    for (const StoredTensor& tensor : file->tensors()) {
+      if (one.find(tensor.name).file != nullptr) continue;
+      TensorDifference d = line(tensor);
+      d.only_in = "the second";
+      d.relative = std::numeric_limits<double>::quiet_NaN();
+      result.push_back(std::move(d));
+    }
+  }
+  return result;
+}
+#endif
+
+}  // namespace lorma::inline LORMA_ABI::model
+
+#endif

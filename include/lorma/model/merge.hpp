@@ -1,0 +1,549 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_MODEL_MERGE_HPP
+#define LORMA_MODEL_MERGE_HPP
+
+/// Adapters into a checkpoint, or out of it again.
+///
+///   MergeOptions options;
+///   options.base = "model";
+///   options.adapters = {{"french"}, {"legal", 0.5}};   // the first, then half of the second
+///   options.out = "merged";
+///   MergeReport report = merge(options);
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lorma/io/atomic_directory.hpp"
+#include "lorma/io/json_file.hpp"
+#include "lorma/model/compiled.hpp"
+#include "lorma/model/fit.hpp"
+#include "lorma/model/merge_record.hpp"
+#include "lorma/model/merged_weight.hpp"
+#include "lorma/model/monitor.hpp"
+#include "lorma/model/read_changes.hpp"
+
+namespace lorma::inline LORMA_ABI::model {
+
+/// An adapter and how much of it.
+struct AdapterInUse {
+  std::filesystem::path path;  ///< a directory or a file (read_changes.hpp)
+  double strength = 1.0;       ///< t of (1 - t) W0 + t W
+};
+
+struct MergeOptions {
+  std::filesystem::path base;          ///< file, index or directory (checkpoint.hpp)
+  std::vector<AdapterInUse> adapters;  ///< in the order in which they are merged
+  std::filesystem::path out;           ///< a file for a file, else a directory that does not exist
+  bool unmerge = false;                ///< the last one is taken out first
+  bool in_double = false;              ///< compute in double; F64 weights always are
+  bool check_first = false;  ///< look for NaN and infinity in all results before any is written
+  bool any_base = false;     ///< do not ask for fingerprints
+  bool dequantize = false;   ///< write all of a quantized base as what its codes stand for
+  FitOptions fit;
+  /// Replace an output file; merge what is merged already; take out what the metadata does not
+  /// allow.
+  bool force = false;
+  bool dry_run = false;  ///< check everything that reading headers and factors can
+  unsigned ahead = 1;    ///< weights computed while one is written, a thread each
+};
+
+struct MergedTensor {
+  std::string name;
+  std::string file;
+  std::string dtype;
+  std::vector<std::uint64_t> shape;  ///< as it is written
+  std::string adapter;               ///< "Identity, Pre, rank 8"
+};
+
+struct MergeReport {
+  std::vector<MergedTensor> tensors;
+  std::uint64_t copied = 0;          ///< tensors that are as they were
+  std::uint64_t bytes = 0;           ///< of all tensors written
+  std::vector<std::string> remarks;  ///< what a person should know
+  double seconds = 0.0;
+};
+
+/// Each weight is computed in float (or double), with all adapters that have it, and rounded once
+/// to its own type. Whatever headers, factors and fingerprints can tell is checked before the first
+/// byte is written. The next weights are computed while one is written: memory of so many in the
+/// compute type and in their own, the factors and a few pages. Throws Error, with all tensors that
+/// are missing or misshaped in one message; the output is then absent and the input whole.
+LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor = {});
+
+#ifdef LORMA_MODEL_BODIES
+namespace detail {
+
+/// Weights in a known order, the next ones computed while one is written.
+class Ahead {
+ public:
+  Ahead(std::vector<const MergedWeight*> weights, const Computation& how, unsigned count,
+        const Monitor& monitor)
+      : weights_(std::move(weights)), how_(how), monitor_(monitor) {
+    for (unsigned i = 0; i < std::max(count, 1U); ++i) start(std::make_unique<WeightScratch>());
+  }
+
+  /// Hands the next weight to the sink, then begins another one in its memory.
+  void write(const ByteSink& sink) {
+    results_.front().done.get();
+    std::unique_ptr<WeightScratch> scratch = std::move(results_.front().scratch);
+    results_.pop_front();
+    sink(scratch->bytes);
+    start(std::move(scratch));
+  }
+
+ private:
+  struct Result {
+    std::unique_ptr<WeightScratch> scratch;
+    std::future<void> done;  // its destructor waits: last to be made, first to go
+  };
+
+  void start(std::unique_ptr<WeightScratch> scratch) {
+    if (next_ == weights_.size()) return;
+    const MergedWeight& weight = *weights_[next_++];
+    WeightScratch& memory = *scratch;
+    results_.push_back({std::move(scratch), {}});
+    results_.back().done = std::async(std::launch::async, [this, &weight, &memory] {
+      if (monitor_.begin_thread) monitor_.begin_thread();
+      compute_weight(weight, how_, monitor_, memory);
+    });
+  }
+
+  std::vector<const MergedWeight*> weights_;
+  Computation how_;
+  const Monitor& monitor_;
+  std::size_t next_ = 0;
+  std::deque<Result> results_;
+};
+
+/// All that a merge needs to know, before anything is written.
+class Merge {
+ public:
+  Merge(const MergeOptions& options, const Monitor& monitor)
+      : options_(options), monitor_(monitor), base_(options.base) {
+    check_output();
+    read_adapters();
+    check_records();
+    find_tied_head();
+    make_report();
+    plan_files();
+  }
+
+  MergeReport& report() { return report_; }
+
+  /// Throws FormatError unless every weight is the one that its adapters were made for, or, to
+  /// unmerge, where it is: then there is nothing to take out.
+  void check_fingerprints() {
+    if (options_.any_base) return;
+    Steps steps(monitor_, bytes_of_weights(), true);
+    for (const MergedWeight& weight : weights_) {
+      if (weight.file == nullptr) continue;
+      for (const WeightedChange& one : weight.changes) {
+        check_fingerprint(*one.change, *weight.tensor, options_.unmerge);
+      }
+      steps.done(static_cast<double>(weight.tensor->bytes.size()),
+                 "recognizing " + weight.tensor->name);
+      monitor_.check();
+    }
+  }
+
+  /// Computes every weight. Throws NonFinite.
+  void check_results() {
+    Steps steps(monitor_, bytes_of_weights(), true);
+    WeightScratch scratch;
+    for (const MergedWeight& weight : weights_) {
+      compute_weight(weight, how(), monitor_, scratch);
+      steps.done(weight.bytes(), "checking " + weight.name);
+    }
+  }
+
+  void write() {
+    Steps steps(monitor_, static_cast<double>(report_.bytes), true);
+    const Writing writing(monitor_);
+    if (base_.is_single_file()) return write_file(files_.front(), options_.out, steps);
+    AtomicDirectory directory(options_.out);
+    for (const PlannedFile& file : files_) {
+      write_file(file, directory.path() / file.name, steps);
+    }
+    for (const auto& companion : base_.companions()) {
+      monitor_.check();
+      if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
+        write_config(companion.path, directory.path() / companion.name);
+      } else if (companion.path == base_.index() && changes_index()) {
+        write_index(companion.path, directory.path() / companion.name);
+      } else {
+        directory.copy(companion.path, companion.name);
+      }
+    }
+    directory.commit();
+  }
+
+ private:
+  Computation how() const { return {options_.unmerge, options_.in_double}; }
+
+  double bytes_of_weights() const {
+    double total = 0.0;
+    for (const MergedWeight& weight : weights_) {
+      total += weight.bytes();
+    }
+    return total;
+  }
+
+  /// Throws Error where something is at the output, an input would be replaced, or nothing can be
+  /// written there.
+  void check_output() {
+    namespace fs = std::filesystem;
+    const std::string name = lorma::detail::in_quotes(options_.out.string(), 1024);
+    if (fs::exists(fs::symlink_status(options_.out))) {
+      if (!base_.is_single_file() || !options_.force) {
+        throw Error(name + ": expected an output that does not exist" +
+                    (base_.is_single_file() ? " (--force replaces a file)" : ""));
+      }
+      std::vector<fs::path> inputs = base_.paths();
+      for (const AdapterInUse& adapter : options_.adapters) {
+        inputs.push_back(adapter.path);
+        inputs.push_back(adapter.path / adapter_config_name);
+        inputs.push_back(adapter.path / adapter_model_name);
+      }
+      for (const fs::path& input : inputs) {
+        std::error_code ignored;
+        if (!fs::equivalent(input, options_.out, ignored)) continue;
+        throw Error(name + ": expected an output other than the inputs");
+      }
+    }
+    const fs::path folder = fs::absolute(options_.out).lexically_normal().parent_path();
+    for (const std::string& left : lorma::detail::leftovers_in(folder)) {
+      report_.remarks.push_back("left behind by a run that was killed, and of no use: " +
+                                lorma::detail::in_quotes((folder / left).string(), 1024));
+    }
+    if (options_.dry_run) return;
+    const Writing writing(monitor_);
+    if (base_.is_single_file()) {
+      const AtomicFile tried(options_.out);
+    } else {
+      const AtomicDirectory tried(options_.out);
+    }
+  }
+
+  void read_adapters() {
+    if (options_.dequantize) base_.dequantize();
+    if (options_.adapters.empty()) throw Error("expected an adapter to merge, got none");
+    std::map<std::string, std::size_t> place;
+    for (const AdapterInUse& adapter : options_.adapters) {
+      if (!std::isfinite(adapter.strength)) {
+        throw Error("expected a finite strength, got " + std::to_string(adapter.strength));
+      }
+      std::vector<Change>& changes =
+          changes_.emplace_back(read_changes(adapter.path, report_.remarks));
+      const bool is_dora = std::any_of(changes.begin(), changes.end(), [](const Change& change) {
+        return change.add && change.add->magnitude.size() > 0;  // whose change is no sum
+      });
+      records_.push_back(
+          record_of(adapter.path, is_dora ? "DORA" : adapter_kind(adapter.path), adapter.strength));
+      for (const Change& change : changes) {
+        check_application(change, {options_.unmerge, adapter.strength});
+        check_factors(change);
+      }
+      for (const Target& target : fit(base_, changes, options_.fit, report_.remarks)) {
+        const Change& change = *target.change;
+        if (leaves_whole(change, adapter.strength)) continue;
+        const auto [entry, is_new] = place.try_emplace(change.tensor, weights_.size());
+        if (is_new) {
+          weights_.push_back({change.tensor,
+                              target.file,
+                              target.tensor,
+                              target.type,
+                              {},
+                              base_.quantized(change.tensor),
+                              {}});
+        }
+        MergedWeight& weight = weights_[entry->second];
+        if (is_new || change.saved) weight.shape = target.start().shape;
+        weight.changes.push_back({&change, adapter.strength});
+      }
+    }
+    if (options_.dequantize) {
+      for (const auto& [name, codes] : base_.quantization().weights()) {
+        if (place.contains(name)) continue;
+        weights_.push_back(
+            {name, codes.file, &codes.weight, codes.weight.dtype, codes.weight.shape, &codes, {}});
+      }
+    }
+    if (!options_.unmerge) return;
+    for (MergedWeight& weight : weights_) {
+      std::reverse(weight.changes.begin(), weight.changes.end());
+    }
+  }
+
+  /// What a strength of 0, or taking out, does not touch: a tensor that came whole.
+  bool leaves_whole(const Change& change, double strength) {
+    if (!change.saved || (!options_.unmerge && strength != 0.0)) return false;
+    report_.remarks.push_back((options_.unmerge ? "not taken out, as the base's own is not known: "
+                                                : "left out, at a strength of 0: ") +
+                              lorma::detail::in_quotes(change.tensor));
+    return true;
+  }
+
+  [[noreturn]] static void refuse(const MergeRecord& record, const std::string& what) {
+    throw Error(lorma::detail::in_quotes(record.adapter) + ": " + what +
+                " (--force does it all the same)");
+  }
+
+  /// What the base's metadata says of adapters that are in it. Throws Error where the same one
+  /// would be merged again, or taken out in another way than it came in.
+  void check_records() {
+    for (const auto& file : base_.files()) {
+      for (const MergeRecord& record : merge_records(file->metadata())) {
+        if (std::find(old_.begin(), old_.end(), record) == old_.end()) old_.push_back(record);
+      }
+    }
+    if (options_.unmerge) {
+      if (old_.empty()) return;
+      std::vector<MergeRecord> left = old_;
+      for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
+        take_out(*record, left);
+      }
+      return;
+    }
+    for (const MergeRecord& record : records_) {
+      for (const MergeRecord& old : old_) {
+        if (old.fingerprint == record.fingerprint && !options_.force) {
+          refuse(record,
+                 "expected an adapter that is not merged yet, the base's metadata names it");
+        }
+      }
+    }
+  }
+
+  /// Takes a record out of others. Order matters unless all changes are sums.
+  void take_out(const MergeRecord& record, std::vector<MergeRecord>& left) {
+    const auto same = [&](const MergeRecord& old) { return old.fingerprint == record.fingerprint; };
+    const auto last = std::find_if(left.rbegin(), left.rend(), same);
+    if (last == left.rend()) {
+      if (!options_.force) refuse(record, "expected a merged adapter, the metadata names others");
+      return;
+    }
+    if (last->strength != record.strength && !options_.force) {
+      refuse(record, "expected the strength at which it was merged, " +
+                         std::to_string(last->strength) + ", got " +
+                         std::to_string(record.strength));
+    }
+    for (auto later = left.rbegin(); later != last; ++later) {
+      if ((later->kind == "LORA" && record.kind == "LORA") || options_.force) continue;
+      refuse(record, "expected the adapter that was merged last, " +
+                         lorma::detail::in_quotes(later->adapter) + " came after it");
+    }
+    left.erase(std::next(last).base());
+  }
+
+  /// The metadata of one file of the output.
+  std::map<std::string, std::string> metadata_of(const SafetensorsFile& file) {
+    std::vector<MergeRecord> records = merge_records(file.metadata());
+    if (!options_.unmerge) {
+      records.insert(records.end(), records_.begin(), records_.end());
+    } else {
+      for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
+        const auto same = [&](const MergeRecord& old) {
+          return old.fingerprint == record->fingerprint;
+        };
+        const auto last = std::find_if(records.rbegin(), records.rend(), same);
+        if (last != records.rend()) records.erase(std::next(last).base());
+      }
+    }
+    return with_merge_records(file.metadata(), records);
+  }
+
+  /// A loader puts the embedding in the place of a head that is tied to it.
+  void find_tied_head() {
+    if (!base_.ties_heads()) return;
+    for (const MergedWeight& weight : weights_) {
+      if (!is_head(weight.name)) continue;
+      const std::string name = lorma::detail::in_quotes(weight.name);
+      const auto& files = base_.companions();
+      unties_head_ = std::any_of(files.begin(), files.end(),
+                                 [](const auto& file) { return file.name == "config.json"; });
+      if (!unties_head_ && !options_.force) {
+        throw Error(name +
+                    " is tied to the embedding (tie_word_embeddings), by which a loader "
+                    "would replace the merged one: expected the model's directory as the base, to "
+                    "write a config.json that says otherwise (--force does without)");
+      }
+      report_.remarks.push_back(name + " was tied to the embedding, and is no more: " +
+                                (unties_head_ ? "tie_word_embeddings is false in the output"
+                                              : "set tie_word_embeddings to false"));
+      return;
+    }
+  }
+
+  /// The model's configuration as it is true of the output.
+  void write_config(const std::filesystem::path& from, const std::filesystem::path& to) const {
+    const MemoryMap map(from);
+    const auto* text = reinterpret_cast<const char*>(map.bytes().data());
+    auto json = nlohmann::ordered_json::parse(text, text + map.bytes().size());
+    if (options_.dequantize) json.erase("quantization_config");
+    if (!unties_head_) return lorma::detail::write_json(to, json);
+    json["tie_word_embeddings"] = false;
+    if (json.contains("text_config") && json["text_config"].contains("tie_word_embeddings")) {
+      json["text_config"]["tie_word_embeddings"] = false;
+    }
+    lorma::detail::write_json(to, json);
+  }
+
+  void make_report() {
+    for (const MergedWeight& weight : weights_) {
+      const SafetensorsFile& file = weight.file != nullptr ? *weight.file : *base_.files().back();
+      report_.tensors.push_back({weight.name, file.name(), std::string(dtype_name(weight.type)),
+                                 weight.shape, weight.text()});
+      if (weight.file != nullptr) --report_.copied;
+    }
+    for (const auto& file : base_.files()) {
+      for (const StoredTensor& tensor : file->tensors()) {
+        report_.copied += leaves_out(tensor.name) ? 0 : 1;
+      }
+    }
+    if (options_.dequantize && base_.is_single_file()) {
+      report_.remarks.emplace_back(
+          "the output is not quantized: a config.json for it has no quantization_config");
+    }
+    for (const std::string& file : base_.left_out()) {
+      report_.remarks.push_back("left out: " + file);
+    }
+    report_.remarks.insert(report_.remarks.end(), base_.remarks().begin(), base_.remarks().end());
+  }
+
+  void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
+                   const ByteSink& sink) const {
+    constexpr std::size_t piece = std::size_t(4) << 20;
+    for (std::size_t at = 0; at < tensor.bytes.size(); at += piece) {
+      monitor_.check();
+      const auto part = tensor.bytes.subspan(at, std::min(piece, tensor.bytes.size() - at));
+      file.prefetch(part);
+      sink(part);
+      file.forget(part);
+    }
+  }
+
+  /// A file of the output, laid out before anything is computed or written.
+  struct PlannedFile {
+    const SafetensorsFile* file;  ///< of the base, whose tensors it holds
+    std::filesystem::path name;
+    std::map<std::string_view, const MergedWeight*> changed;
+    SafetensorsPlan plan;
+  };
+
+  /// Tensors that the base does not have go into its last file.
+  void plan_files() {
+    for (std::size_t i = 0; i < base_.files().size(); ++i) {
+      const SafetensorsFile& file = *base_.files()[i];
+      const bool is_last = i + 1 == base_.files().size();
+      std::map<std::string_view, const MergedWeight*> changed;
+      std::vector<PlannedTensor> planned;
+      for (const MergedWeight& weight : weights_) {
+        if (weight.file != &file && !(weight.file == nullptr && is_last)) continue;
+        changed[weight.name] = &weight;
+        planned.push_back({weight.name, weight.type, weight.shape});
+      }
+      for (const StoredTensor& tensor : file.tensors()) {
+        if (!changed.contains(tensor.name) && !leaves_out(tensor.name)) {
+          planned.push_back({tensor.name, tensor.dtype, tensor.shape});
+        }
+      }
+      auto metadata = changed.empty() ? file.metadata() : metadata_of(file);
+      files_.push_back({&file, base_.paths()[i].filename(), std::move(changed),
+                        SafetensorsPlan(std::move(planned), metadata)});
+      report_.bytes += files_.back().plan.bytes();
+    }
+  }
+
+  /// A file with the changed tensors made as they are written.
+  void write_file(const PlannedFile& file, const std::filesystem::path& out, Steps& steps) {
+    std::vector<const MergedWeight*> order;
+    for (const PlannedTensor& tensor : file.plan.tensors()) {
+      if (const auto found = file.changed.find(tensor.name); found != file.changed.end()) {
+        order.push_back(found->second);
+      }
+    }
+    Ahead ahead(std::move(order), how(), options_.ahead, monitor_);
+    write_safetensors(out, file.plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
+      monitor_.check();
+      if (file.changed.contains(tensor.name)) {
+        ahead.write(sink);
+      } else {
+        copy_tensor(*file.file, file.file->tensor(tensor.name), sink);
+      }
+      steps.done(static_cast<double>(tensor.bytes), tensor.name);
+    });
+  }
+
+  /// Whether a tensor is a scale or its like of what is written in numbers.
+  bool leaves_out(const std::string& name) const {
+    return options_.dequantize && base_.quantization().is_part(name);
+  }
+
+  /// Whether the output has other tensors than the index of the base names.
+  bool changes_index() const {
+    return options_.dequantize ||
+           std::any_of(weights_.begin(), weights_.end(),
+                       [](const MergedWeight& weight) { return weight.file == nullptr; });
+  }
+
+  /// The index of the files as they are written.
+  void write_index(const std::filesystem::path& from, const std::filesystem::path& to) const {
+    nlohmann::ordered_json index = lorma::detail::read_json_object(from, most_index_bytes).value;
+    std::map<std::string, std::string> places;
+    std::uint64_t bytes = 0;
+    for (const PlannedFile& file : files_) {
+      for (const PlannedTensor& tensor : file.plan.tensors()) {
+        places[tensor.name] = file.name.string();
+        bytes += tensor.bytes;
+      }
+    }
+    index["weight_map"] = places;
+    if (index.contains("metadata") && index["metadata"].is_object() &&
+        index["metadata"].contains("total_size")) {
+      index["metadata"]["total_size"] = bytes;
+    }
+    lorma::detail::write_json(to, index);
+  }
+
+  const MergeOptions& options_;
+  const Monitor& monitor_;
+  Checkpoint base_;
+  std::deque<std::vector<Change>> changes_;  ///< of each adapter; they stay where they are
+  std::vector<MergedWeight> weights_;
+  std::vector<PlannedFile> files_;
+  std::vector<MergeRecord> old_;      ///< of the base
+  std::vector<MergeRecord> records_;  ///< of the adapters
+  bool unties_head_ = false;
+  MergeReport report_;
+};
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor) {
+  const auto begin = std::chrono::steady_clock::now();
+  detail::Merge merge(options, monitor);
+  if (!options.dry_run) {
+    merge.check_fingerprints();
+    if (options.check_first) merge.check_results();
+    merge.write();
+  }
+  MergeReport& report = merge.report();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return std::move(report);
+}
+#endif
+
+}  // namespace lorma::inline LORMA_ABI::model
+
+#endif

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LORMA_MODEL_MERGE_RECORD_HPP
+#define LORMA_MODEL_MERGE_RECORD_HPP
+
+/// What a merged checkpoint says of itself, in the metadata of each file with merged weights: which
+/// adapters are in it, in their order (docs/adapter-format.md).
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lorma/io/fingerprint.hpp"
+#include "lorma/io/memory_map.hpp"
+#include "lorma/model/adapter_files.hpp"
+#include "lorma/model/compiled.hpp"
+
+namespace lorma::inline LORMA_ABI::model {
+
+/// The key in a file's metadata.
+inline constexpr const char* merge_record_key = "lorma.merged";
+
+/// One adapter that was merged.
+struct MergeRecord {
+  std::string adapter;      ///< the name of its directory; for people
+  std::string fingerprint;  ///< of its files
+  std::string kind;         ///< its peft_type; DORA of LoRA with norms
+  double strength = 1.0;
+
+  bool operator==(const MergeRecord&) const = default;
+};
+
+/// The record of an adapter about to be merged. Throws Error if its files cannot be read.
+LORMA_MODEL_FUNCTION MergeRecord record_of(const std::filesystem::path& adapter,
+                                           const std::string& kind, double strength);
+
+/// The adapters in a file, by its metadata; none where it does not say, or not in this form.
+LORMA_MODEL_FUNCTION std::vector<MergeRecord> merge_records(
+    const std::map<std::string, std::string>& metadata);
+
+/// The metadata with these adapters in place of those that it names.
+LORMA_MODEL_FUNCTION std::map<std::string, std::string> with_merge_records(
+    std::map<std::string, std::string> metadata, const std::vector<MergeRecord>& records);
+
+#ifdef LORMA_MODEL_BODIES
+LORMA_MODEL_FUNCTION MergeRecord record_of(const std::filesystem::path& adapter,
+                                           const std::string& kind, double strength) {
+  std::string sum;
+  if (std::filesystem::is_regular_file(adapter)) {
+    sum = hash_text(MemoryMap(adapter).bytes());
+  } else {
+    for (const std::string_view name : {adapter_model_name, adapter_config_name}) {
+      sum += hash_text(MemoryMap(adapter / name).bytes());
+    }
+  }
+  const std::filesystem::path whole = std::filesystem::absolute(adapter).lexically_normal();
+  const std::filesystem::path last =
+      whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+  // Metadata is JSON: a name that is no UTF-8 has none there.
+  const std::string name =
+      nlohmann::json(last.string()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return {nlohmann::json::parse(name).get<std::string>(), sum, kind, strength};
+}
+
+LORMA_MODEL_FUNCTION std::vector<MergeRecord> merge_records(
+    const std::map<std::string, std::string>& metadata) {
+  const auto found = metadata.find(merge_record_key);
+  if (found == metadata.end()) return {};
+  const auto json = nlohmann::json::parse(found->second, nullptr, false);
+  if (!json.is_array()) return {};
+  std::vector<MergeRecord> records;
+  for (const nlohmann::json& entry : json) {
+    if (!entry.is_object()) return {};
+    const auto text = [&](const char* key) {
+      const auto field = entry.find(key);
+      return field != entry.end() && field->is_string() ? field->get<std::string>() : "";
+    };
+    const auto strength = entry.find("strength");
+    if (strength == entry.end() || !strength->is_number()) return {};
+    records.push_back(
+        {text("adapter"), text("fingerprint"), text("kind"), strength->get<double>()});
+  }
+  return records;
+}
+
+LORMA_MODEL_FUNCTION std::map<std::string, std::string> with_merge_records(
+    std::map<std::string, std::string> metadata, const std::vector<MergeRecord>& records) {
+  metadata.erase(merge_record_key);
+  if (records.empty()) return metadata;
+  auto json = nlohmann::ordered_json::array();
+  for (const MergeRecord& record : records) {
+    json.push_back({{"adapter", record.adapter},
+                    {"fingerprint", record.fingerprint},
+                    {"kind", record.kind},
+                    {"strength", record.strength}});
+  }
+  metadata[merge_record_key] =
+      json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return metadata;
+}
+#endif
+
+}  // namespace lorma::inline LORMA_ABI::model
+
+#endif
