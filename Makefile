@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A table of contents. On a fresh Debian or Ubuntu each command installs what it misses.
-.PHONY: demo test attack build-cost interop python finetune fuzz tool bench bench-cuda bench-merge bench-rank bench-torch compile-time studies setup help
+.PHONY: demo test attack build-cost interop python finetune fuzz tool bench bench-cuda bench-merge bench-sizes bench-rank bench-torch compile-time studies setup help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ bench-cuda: setup ## layers on an NVIDIA GPU, into docs/benchmarks.md
 
 bench-merge: setup ## `lorma merge` of 8 GB beside a copy, into docs/benchmarks.md (24 GB of disk)
 	benchmarks/run.sh merge
+
+bench-sizes: setup ## `lorma` on what is large in one way, into docs/benchmarks.md (2 GB of disk)
+	benchmarks/run.sh sizes
 
 bench-rank: setup ## ranks and singular values beside NumPy's, into docs/benchmarks.md
 	benchmarks/run.sh rank

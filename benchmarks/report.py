@@ -69,7 +69,7 @@ def collect(out, store):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = medians(path)
-    for part in ("machine", "compile_time", "rank", "cuda_torch", "merge_large", "torch_layers"):
+    for part in ("machine", "compile_time", "rank", "cuda_torch", "merge_large", "tool_sizes", "torch_layers"):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = json.loads(path.read_text())
@@ -376,6 +376,12 @@ def page(store, docs):
                        [["plain copy of the files", f"{merge['copy_seconds']:.1f}", f"{copy:.0f}"],
                         ["merge", f"{merge['merge_seconds']:.1f}", f"{rate:.0f}"]]),
                  f"\nPeak resident memory of the merge: {merge['peak_mib']:.0f} MiB.\n"]
+    if sizes := store.get("tool_sizes"):
+        text += ["## What is large in one way\n",
+                 "The tool on a tall matrix, on many small ones and on many singular values (`make bench-sizes`); MiB is the peak "
+                 "of resident memory, the mapped files among it.\n",
+                 table(["verb", "of", "seconds", "MiB"],
+                       [[s["verb"], s["of"], f"{s['seconds']:.1f}", f"{s['mib']:.0f}"] for s in sizes])]
     text += ["## NVIDIA GPUs\n", gpu_section(store) if "cuda" in store else "Not yet measured.\n"]
     compile_time = store.get("compile_time")
     if compile_time:

@@ -4,6 +4,7 @@
 #   layers        layers, transforms and the choices of Auto (measure.sh); half an hour
 #   cuda          layers on an NVIDIA GPU
 #   merge         `lorma merge` of 8 GB beside a copy; 24 GB of disk
+#   sizes         `lorma` on a tall matrix, many small ones, many values; 2 GB of disk
 #   rank          ranks and singular values beside NumPy's
 #   torch         LoRMA in PyTorch beside PEFT's methods
 #   compile-time  what including lorma costs
@@ -31,6 +32,13 @@ case ${1:-} in
     benchmarks/merge_large.py build/release/tools/lorma/lorma out/merge-large \
       out/bench/merge_large.json
     ;;
+  sizes)
+    scripts/setup.sh python3-numpy
+    scripts/build.sh release lorma_tool
+    rm -rf out/tool-sizes
+    /usr/bin/python3 benchmarks/tool_sizes.py build/release/tools/lorma/lorma out/tool-sizes \
+      out/bench/tool_sizes.json
+    ;;
   rank)
     scripts/setup.sh python3-numpy
     scripts/build.sh bench bench_rank
@@ -53,7 +61,7 @@ case ${1:-} in
     exec $programs/bench_drift
     ;;
   *)
-    sed -n '3,11s/^# //p' "$0" >&2
+    sed -n '3,12s/^# //p' "$0" >&2
     exit 2
     ;;
 esac

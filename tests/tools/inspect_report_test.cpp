@@ -24,6 +24,7 @@ lorma::model::Inspection inspect(std::vector<std::filesystem::path> files,
   lorma::model::InspectOptions options;
   options.files = std::move(files);
   options.match = match;
+  options.spectra = true;
   return lorma::model::inspect(options);
 }
 

@@ -14,6 +14,15 @@ void set_writing(bool is_writing) noexcept;
 /// Whether a stop was asked for.
 bool stop_requested() noexcept;
 
+/// Sets it for a scope.
+class Writing {
+ public:
+  Writing() noexcept { set_writing(true); }
+  ~Writing() { set_writing(false); }
+  Writing(const Writing&) = delete;
+  Writing& operator=(const Writing&) = delete;
+};
+
 /// Handles SIGINT, SIGTERM and SIGHUP so; files and pipes that take no more are errors of the
 /// write.
 void handle_signals();

@@ -11,6 +11,7 @@
 
 #include "reports.hpp"
 #include "session.hpp"
+#include "stop.hpp"
 #include "verbs.hpp"
 
 namespace lorma_tool {
@@ -27,13 +28,16 @@ bool is_file(const std::string& path) {
 
 /// Throws lorma::Error where a report cannot be written.
 void try_place(const std::string& path) {
-  if (is_file(path)) const lorma::AtomicFile tried(path);
+  if (!is_file(path)) return;
+  const Writing writing;
+  const lorma::AtomicFile tried(path);
 }
 
 void write(const std::string& path, const std::string& text) {
   if (path == "-") {
     std::cout << text;
   } else if (is_file(path)) {
+    const Writing writing;
     lorma::AtomicFile file(path);
     file.write(std::as_bytes(std::span(text)));
     file.commit();

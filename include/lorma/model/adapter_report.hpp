@@ -15,6 +15,7 @@
 #include "lorma/io/atomic_directory.hpp"
 #include "lorma/io/message.hpp"
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/monitor.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -51,6 +52,7 @@ LORMA_MODEL_FUNCTION void warn_of_residuals(AdapterReport& report);
 /// Throws Error where something is at the path, or no directory can be made there; names what a
 /// killed run left beside it.
 LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
+                                               const Monitor& monitor,
                                                std::vector<std::string>& remarks);
 
 #ifdef LORMA_MODEL_BODIES
@@ -103,6 +105,7 @@ LORMA_MODEL_FUNCTION void warn_of_residuals(AdapterReport& report) {
 }
 
 LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
+                                               const Monitor& monitor,
                                                std::vector<std::string>& remarks) {
   namespace fs = std::filesystem;
   if (fs::exists(fs::symlink_status(out))) {
@@ -114,6 +117,7 @@ LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
   while (!fs::exists(folder) && folder.has_parent_path() && folder != folder.parent_path()) {
     folder = folder.parent_path();
   }
+  const detail::Writing writing(monitor);
   const AtomicDirectory tried(folder / ".lorma-tried");
   for (const std::string& left : lorma::detail::leftovers_in(folder)) {
     remarks.push_back("left behind by a run that was killed, and of no use: " +

@@ -169,7 +169,7 @@ void resize_layer(const PlusFactors& factors, const ResizeOptions& options, Laye
 
 LORMA_MODEL_FUNCTION AdapterReport compose(const ComposeOptions& options, const Monitor& monitor) {
   AdapterReport report;
-  if (!options.dry_run) check_adapter_output(options.out, report.remarks);
+  if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   if (options.adapters.empty()) throw Error("expected adapters to compose, got none");
   const bool is_lorma = is_lorma_adapter(options.adapters.front());
   LormaAdapter multiplicative;
@@ -219,7 +219,7 @@ LORMA_MODEL_FUNCTION AdapterReport compose(const ComposeOptions& options, const 
 
 LORMA_MODEL_FUNCTION AdapterReport resize(const ResizeOptions& options, const Monitor& monitor) {
   AdapterReport report;
-  if (!options.dry_run) check_adapter_output(options.out, report.remarks);
+  if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   LormaAdapter multiplicative;
   PeftLora lora;
   const bool is_lorma = is_lorma_adapter(options.adapter);

@@ -222,7 +222,7 @@ inline void to_lorma(const ConvertOptions& options, const Checkpoint& base, cons
 
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options, const Monitor& monitor) {
   AdapterReport report;
-  if (!options.dry_run) check_adapter_output(options.out, report.remarks);
+  if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   const Checkpoint base(options.base);
   if (options.to == "lora") {
     detail::to_lora(options, base, monitor, report);

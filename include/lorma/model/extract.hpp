@@ -322,7 +322,7 @@ inline std::vector<ChangedWeight> changed_weights(const Checkpoint& base, const 
 
 LORMA_MODEL_FUNCTION AdapterReport extract(const ExtractOptions& options, const Monitor& monitor) {
   AdapterReport report;
-  if (!options.dry_run) check_adapter_output(options.out, report.remarks);
+  if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   const Checkpoint base(options.base);
   const Checkpoint tuned(options.tuned);
   std::optional<Pattern> fused = pattern_of(options.fused, "--fused");

@@ -204,6 +204,7 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
     }
   }
   detail::throw_problems(directory / adapter_model_name, problems);
+  if (adapter.layers.empty()) detail::json_error(config_path, "expected layers, got none");
   detail::throw_problems(config_path, detail::problems_of(adapter.layers, inflations));
   return adapter;
 }

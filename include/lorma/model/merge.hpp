@@ -227,6 +227,7 @@ class Merge {
                                 lorma::detail::in_quotes((folder / left).string(), 1024));
     }
     if (options_.dry_run) return;
+    const Writing writing(monitor_);
     if (base_.is_single_file()) {
       const AtomicFile tried(options_.out);
     } else {
