@@ -66,7 +66,7 @@ TEST_CASE("R of a matrix that comes in panels has its singular values and its ro
     const Matrix<double> M = with_condition(200, 20, 1e6, 3);
     analysis::TallTriangle<> triangle(20);
     for (Index i = 0; i < 200; i += panel) triangle.add(M.middleRows(i, std::min(panel, 200 - i)));
-    const Matrix<double> R = triangle.R();
+    const Matrix<double> R = triangle.upper();
     REQUIRE(R.rows() == 20);
     CHECK(R.isUpperTriangular(0.0));
     // |M|^2 is lost nowhere: R^T R = M^T M to rounding of a backward stable factorization.
@@ -76,7 +76,7 @@ TEST_CASE("R of a matrix that comes in panels has its singular values and its ro
   }
   analysis::TallTriangle<> few(5);
   few.add(Matrix<double>::Ones(2, 5));
-  CHECK(few.R().rows() == 2);
+  CHECK(few.upper().rows() == 2);
 }
 
 TEST_CASE("singular values of tall and wide matrices, by panels") {

@@ -77,8 +77,9 @@ void add_merge(CLI::App& app, Outcome& outcome, const char* name, const char* de
   verb->add_option("base", o.base,
                    "a safetensors file, an index (.json), or a directory with either")
       ->required();
-  verb->add_option("adapter", state->adapters,
-                   "directory of a LoRMA or a PEFT LoRA adapter, or several in their order")
+  verb->add_option(
+          "adapter", state->adapters,
+          "directory of a LoRMA adapter or one of PEFT, a file of LoRA, or several in their order")
       ->required();
   verb->add_option("-o,--out", o.out, "a file for a file, else a new directory")->required();
   verb->add_option("--strength", state->strengths,

@@ -42,8 +42,8 @@ class PanelExtraction {
       of_change.add(change);
       cross_.noalias() += old.transpose() * change;
     });
-    R_ = of_weight.R();
-    R_change_ = of_change.R();
+    R_ = of_weight.upper();
+    R_change_ = of_change.upper();
     tolerance_ = static_cast<double>(W0.rows()) * epsilon;
     size_ = R_change_.stableNorm();
   }

@@ -162,7 +162,7 @@ Eigen::VectorXd singular_values_by_panels(const Eigen::DenseBase<Derived>& m) {
     if (!panel.allFinite()) detail::throw_non_finite("singular_values", m.rows(), m.cols());
     triangle.add(panel);
   });
-  return singular_values(triangle.R());
+  return singular_values(triangle.upper());
 }
 
 /// The matrix is read where it lies, a panel at a time. Throws NonFinite. Cost: that of

@@ -6,7 +6,7 @@
 ///
 ///   TallTriangle<> triangle(n);
 ///   while (...) triangle.add(rows);           // p x n
-///   singular_values(triangle.R());            // those of M
+///   singular_values(triangle.upper());            // those of M
 ///
 /// Singular values, the right singular vectors, norms and the row space of M are those of R.
 /// Source: Golub and Van Loan, Matrix Computations, section 6.5 (updating a QR factorization).
@@ -46,8 +46,8 @@ class TallTriangle {
     const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(all);
   }
 
-  /// min(m, n) x n.
-  Matrix<Real> R() const {
+  /// R: min(m, n) x n.
+  Matrix<Real> upper() const {
     const Index kept = std::min(seen_, cols_);
     return stack_.topRows(kept).template triangularView<Eigen::Upper>();
   }

@@ -183,6 +183,7 @@ LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
   std::set<std::string> names;
   for (const auto& entry : detail::weight_map(index)) names.insert(entry.second);
   std::vector<std::filesystem::path> shards;
+  shards.reserve(names.size());
   for (const std::string& name : names) shards.push_back(index.parent_path() / name);
   return shards;
 }

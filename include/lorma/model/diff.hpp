@@ -86,7 +86,7 @@ inline Eigen::VectorXd spectrum_of_change(const Panels& before, const Panels& af
     b -= a;
     triangle.add(b);
   }
-  return analysis::singular_values(triangle.R());
+  return analysis::singular_values(triangle.upper());
 }
 
 inline void measure(const SafetensorsFile& file, const StoredTensor& before,
