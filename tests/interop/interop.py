@@ -193,13 +193,21 @@ def methods_of_peft(work):
     """Adapters of every kind that the tool merges, made and merged by peft; and as LoRMA adapters."""
     for case in peft_cases.CASES:
         directory = work / "cases" / case
-        peft_cases.write(case, directory)
+        try:
+            peft_cases.write(case, directory)
+        except (AttributeError, TypeError):
+            if not peft_cases.is_old():
+                raise
+            print(f"absent  {case}: peft {peft.__version__} does not have it")
+            continue
         lorma("merge", directory / "base.safetensors", directory / "adapter", "-o", directory / "merged.safetensors",
               "--quiet")
         worst = peft_cases.difference(directory, directory / "merged.safetensors")
         check(f"{case}: merged as peft merges it", worst <= 1e-6, f"{worst:.1e}")
     for case in ("ia3", "hra", "hra_orthogonal", "road_1", "road_2", "road_4"):
         directory = work / "cases" / case
+        if not (directory / "expected.safetensors").exists():
+            continue
         lorma("convert", directory / "adapter", "--to", "lorma", "--base", directory / "base.safetensors", "-o",
               directory / "lorma")
         lorma("merge", directory / "base.safetensors", directory / "lorma", "-o", directory / "again.safetensors",

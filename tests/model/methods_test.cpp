@@ -192,6 +192,21 @@ TEST_CASE("kohya's names find the modules whose dots they flatten") {
            "'lora_unet_nowhere'"));
 }
 
+TEST_CASE("an adapter's directory without its files names what is there") {
+  const ScratchDirectory directory;
+  fs::create_directory(directory / "adapter");
+  const auto message = [&] {
+    return refusal(cases / "ia3" / "base.safetensors", directory / "adapter", directory / "x");
+  };
+  CHECK(says(message(), "expected adapter_config.json in it, got no such file"));
+  put(directory / "adapter" / "pytorch_lora_weights.safetensors", "");
+  CHECK(says(message(),
+             "'pytorch_lora_weights.safetensors' (LoRA's tensors may be given as a file)"));
+  put(directory / "adapter" / "adapter_config.json", "{}");
+  put(directory / "adapter" / "adapter_model.bin", "");
+  CHECK(says(message(), "'adapter_model.bin' (of PyTorch"));
+}
+
 TEST_CASE("reports: an expression of unsloth's, a classifier, saved embeddings") {
   const ScratchDirectory directory;
   for (const char* name : {"regex-unsloth", "modules-to-save-seqcls", "embed-tokens-saved"}) {

@@ -4,6 +4,7 @@
 
 /// The two files that an adapter is on disk, of either kind: peft_lora.hpp, lorma_directory.hpp.
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>
@@ -19,6 +20,27 @@ inline constexpr std::string_view adapter_config_name = "adapter_config.json";
 inline constexpr std::string_view adapter_model_name = "adapter_model.safetensors";
 
 namespace detail {
+
+/// Throws Error that names what is there unless a directory has the two files.
+inline void require_adapter_files(const std::filesystem::path& directory) {
+  for (const std::string_view wanted : {adapter_config_name, adapter_model_name}) {
+    if (std::filesystem::exists(directory / wanted)) continue;
+    std::vector<std::string> found;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
+      const std::string name = entry.path().filename().string();
+      if (name.ends_with(".safetensors")) {
+        found.push_back(in_quotes(name) + " (LoRA's tensors may be given as a file)");
+      } else if (name.ends_with(".bin") || name.ends_with(".pt")) {
+        found.push_back(in_quotes(name) +
+                        " (of PyTorch; peft's save_pretrained writes safetensors)");
+      }
+    }
+    std::sort(found.begin(), found.end());
+    throw Error(in_quotes(directory.string(), 1024) + ": expected " + std::string(wanted) +
+                " in it, got " + (found.empty() ? "no such file" : listed(found)));
+  }
+}
 
 /// Throws NonFinite, with the name of the layer, unless both factors are finite.
 inline void check_factors_finite(std::string_view function, const std::string& layer,

@@ -67,6 +67,7 @@ inline std::vector<Change> changes_of(PeftLora&& lora) {
 
 LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& adapter) {
   if (std::filesystem::is_regular_file(adapter)) return "LORA";
+  lorma::detail::require_adapter_files(adapter);
   const std::filesystem::path config = adapter / adapter_config_name;
   const auto json = lorma::detail::read_json_object(config);
   return lorma::detail::JsonFields(config, json.value).text("peft_type");

@@ -251,6 +251,7 @@ inline void settle_layouts(const Checkpoint& base, std::vector<Change>& changes,
     if (found.file == nullptr) continue;
     const auto stack = matrices_of(change.form, found.tensor->shape);
     if (!stack) continue;
+    if (change.form == WeightForm::experts && found.tensor->shape.size() == 2) continue;  // out_in
     const WeightSize size = size_asked(change);
     const bool straight = has_size(*stack, WeightLayout::out_in, size);
     const bool across = has_size(*stack, WeightLayout::in_out, size);
