@@ -34,6 +34,8 @@ def sweeps(results: Results) -> str:
             runs = at(results, method, rate)
             loss = values(runs, lambda run: run["dev"]["loss"])
             text = f"{rate:g}: {loss.mean:.3f}, {values(runs, area).mean:.3f}" if runs else f"{rate:g}: -"
+            if 0 < len(runs) < len(SEEDS):
+                text += f" ({len(runs)} of {len(SEEDS)} seeds)"
             row.append(f"**{text}**" if rate == chosen else text)
         rows.append(row)
     return table(["", *("rate: dev loss, area" for _ in range(5))], rows) + "\n**Bold**: the rate chosen.\n"
