@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # lorma::compiled: the standard adapters and the decompositions compiled once, lorma::compiled_io, files,
 # and lorma::compiled_model, adapters and checkpoints, for programs that would rather link than compile
-# them. Their code is that of
-# lorma::lorma with the components that were found (a BLAS, OpenMP, ...), so whoever links them gets
-# those as well; a program with other ones fails to link (LORMA_ABI).
+# them. Their code is that of lorma::lorma with the components that were found (a BLAS, OpenMP, ...), so
+# whoever links them gets those as well; a program with other ones fails to link (LORMA_ABI).
 
 # lorma_compile(name macro folder [library...]): src/<folder>*.cpp as lorma::<name>.
 function(lorma_compile name macro folder)

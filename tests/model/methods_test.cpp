@@ -272,3 +272,41 @@ TEST_CASE("whole tensors: of another size, in a sharded model, and unexpected on
   adapter("classifier");
   CHECK(says(refusal(model, directory / "lora", directory / "x"), "score.weight"));
 }
+
+TEST_CASE("whole tensors beside LoRMA's factors are merged too, and no verb loses them") {
+  const ScratchDirectory directory;
+  const Matrix<float> W = weight<float>(4, 4, 1), head = weight<float>(2, 4, 4);
+  lorma::write_safetensors(directory / "model.safetensors", {TensorSource::copy("q.weight", W)});
+  const LormaLayer q = layer("q.weight", 4, 2, "CyclicPermutation", "Pre");
+  const fs::path adapter = directory / "adapter";
+  lorma::write_lorma_adapter(adapter, {"", {q}});
+  lorma::write_safetensors(
+      adapter / "adapter_model.safetensors",
+      {TensorSource::copy("q.weight.lorma_B", q.B), TensorSource::copy("q.weight.lorma_A", q.A),
+       TensorSource::copy("base_model.model.score.weight", head)});
+  CHECK(says(refusal(directory / "model.safetensors", adapter, directory / "x"), "score.weight"));
+  auto config = nlohmann::json::parse(content(adapter / "adapter_config.json"));
+  config["modules_to_save"] = {"score"};
+  put(adapter / "adapter_config.json", config.dump());
+  run(directory / "model.safetensors", adapter, directory / "out.safetensors");
+  const lorma::SafetensorsFile merged(directory / "out.safetensors");
+  CHECK(merged.matrix<float>("score.weight") == head);
+  CHECK(merged.tensors().size() == 2);
+  lorma::model::ConvertOptions convert;
+  convert.base = directory / "model.safetensors";
+  convert.adapter = adapter;
+  convert.out = directory / "lora";
+  convert.to = "lora";
+  convert.dry_run = true;
+  const auto report = lorma::model::convert(convert);
+  CHECK(std::any_of(report.remarks.begin(), report.remarks.end(),
+                    [](const auto& remark) { return says(remark, "'score.weight'"); }));
+  lorma::model::ResizeOptions resize;
+  resize.adapter = adapter;
+  resize.out = directory / "resized";
+  CHECK_THROWS_AS(lorma::model::resize(resize), lorma::Error);
+  lorma::model::ComposeOptions compose;
+  compose.adapters = {adapter, adapter};
+  compose.out = directory / "composed";
+  CHECK_THROWS_AS(lorma::model::compose(compose), lorma::Error);
+}

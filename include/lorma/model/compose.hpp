@@ -83,14 +83,6 @@ inline void require_plain(const LoraLayer& layer, const char* verb) {
               verb);
 }
 
-inline void require_no_saved(const PeftLora& lora, const std::filesystem::path& path,
-                             const char* verb) {
-  if (lora.saved.empty()) return;
-  throw Error(lorma::detail::in_quotes(path.string(), 1024) + ": expected LoRA factors alone to " +
-              verb + ", got whole tensors, such as " +
-              lorma::detail::in_quotes(lora.saved.front().name));
-}
-
 /// `next` applied after `same`, in one layer.
 inline void compose_into(LormaLayer& same, const LormaLayer& next) {
   require_plus(same, "compose");
@@ -183,11 +175,12 @@ LORMA_MODEL_FUNCTION AdapterReport compose(const ComposeOptions& options, const 
     const bool is_first = &path == &options.adapters.front();
     if (is_lorma) {
       LormaAdapter next = read_lorma_adapter(path);
+      lorma::detail::require_no_saved(next.saved, path, "be composed");
       if (is_first) multiplicative.base_model = next.base_model;
       detail::compose_layers(multiplicative.layers, std::move(next.layers));
     } else {
       PeftLora next = read_peft_lora(path);
-      detail::require_no_saved(next, path, "compose");
+      lorma::detail::require_no_saved(next.saved, path, "be composed");
       if (is_first) {
         lora.base_model = next.base_model;
         lora.task_type = next.task_type;
@@ -225,6 +218,7 @@ LORMA_MODEL_FUNCTION AdapterReport resize(const ResizeOptions& options, const Mo
   const bool is_lorma = is_lorma_adapter(options.adapter);
   if (is_lorma) {
     multiplicative = read_lorma_adapter(options.adapter);
+    lorma::detail::require_no_saved(multiplicative.saved, options.adapter, "be resized");
     for (LormaLayer& layer : multiplicative.layers) {
       detail::require_plus(layer, "resize");
       detail::resize_layer(plus_factors_of(layer), options, layer, report);
@@ -232,7 +226,7 @@ LORMA_MODEL_FUNCTION AdapterReport resize(const ResizeOptions& options, const Mo
     }
   } else {
     lora = read_peft_lora(options.adapter);
-    detail::require_no_saved(lora, options.adapter, "resize");
+    lorma::detail::require_no_saved(lora.saved, options.adapter, "be resized");
     for (LoraLayer& layer : lora.layers) {
       detail::require_plain(layer, "resize");
       detail::resize_layer(detail::additive_factors(layer), options, layer, report);

@@ -81,6 +81,11 @@ inline LoraLayer additive(const Target& target, const ConvertOptions& options,
   return result;
 }
 
+inline void leave_alone(const Change& change, AdapterReport& report) {
+  report.remarks.push_back("left alone, as the result holds no whole tensors and no biases: " +
+                           lorma::detail::in_quotes(change.tensor) + " (" + change.text() + ')');
+}
+
 inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const Monitor& monitor,
                     AdapterReport& report) {
   if (!is_lorma_adapter(options.adapter)) {
@@ -89,7 +94,7 @@ inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const
   }
   std::vector<Change> changes = read_changes(options.adapter, report.remarks);
   for (const Change& change : changes) {
-    if (change.layout == changes.front().layout) continue;
+    if (change.is_whole() || change.layout == changes.front().layout) continue;
     throw FormatError(
         "PEFT has one 'fan_in_fan_out' an adapter: expected one layout for all weights, got both");
   }
@@ -99,6 +104,10 @@ inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const
   lora.fan_in_fan_out = !changes.empty() && changes.front().is_turned();
   Steps steps(monitor, static_cast<double>(targets.size()), false);
   for (const Target& target : targets) {
+    if (target.change->saved) {
+      leave_alone(*target.change, report);
+      continue;
+    }
     lora.layers.push_back(additive(target, options, report));
     steps.done(1.0, target.tensor->name);
     monitor.check();
@@ -198,9 +207,7 @@ inline void to_lorma(const ConvertOptions& options, const Checkpoint& base, cons
   for (const Target& target : targets) {
     const Change& change = *target.change;
     if (change.saved || change.form == WeightForm::vector) {
-      report.remarks.push_back(
-          "left alone, as a LoRMA adapter holds no whole tensors and no biases: " +
-          lorma::detail::in_quotes(change.tensor) + " (" + change.text() + ')');
+      detail::leave_alone(change, report);
       continue;
     }
     for (LormaLayer& layer : multiplicative(target, options, report)) {

@@ -25,6 +25,8 @@
 #include "lorma/io/safetensors_reader.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/peft_config.hpp"
+#include "lorma/model/peft_tensors.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -70,6 +72,9 @@ struct LormaLayer {
 struct LormaAdapter {
   std::string base_model;  ///< base_model_name_or_path, may be empty
   std::vector<LormaLayer> layers;
+  /// Trained beside them and saved whole (`modules_to_save`), as PEFT's models write them.
+  std::vector<SavedTensor> saved = {};
+  std::shared_ptr<const SafetensorsFile> file = {};  ///< that `saved` lie in
 };
 
 namespace detail {
@@ -151,7 +156,8 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
   }
   LormaAdapter adapter;
   adapter.base_model = fields.text("base_model_name_or_path", "");
-  const SafetensorsFile file(directory / adapter_model_name);
+  adapter.file = std::make_shared<const SafetensorsFile>(directory / adapter_model_name);
+  const SafetensorsFile& file = *adapter.file;
   std::set<std::string> known;
   std::vector<std::string> problems;
   for (const auto& item : fields.object("layers").items()) {
@@ -198,9 +204,19 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
     take(".lorma_A", r, n, layer.A);
     adapter.layers.push_back(std::move(layer));
   }
-  for (const StoredTensor& tensor : file.tensors()) {
-    if (!known.contains(tensor.name)) {
-      problems.push_back("unexpected tensor " + detail::in_quotes(tensor.name));
+  constexpr std::array<std::string_view, 2> factors = {"lorma_A", "lorma_B"};
+  detail::PeftTensors found(file, factors, problems);
+  std::set<std::string, std::less<>> modules_to_save;
+  for (std::string& name : detail::names_of(fields, "modules_to_save")) {
+    modules_to_save.insert(std::move(name));
+  }
+  found.name_saved(modules_to_save, false);
+  adapter.saved = found.saved();
+  for (const auto& module : found.modules()) {
+    for (const auto& [factor, tensor] : module.second) {
+      if (!known.contains(tensor->name)) {
+        problems.push_back("unexpected tensor " + detail::in_quotes(tensor->name));
+      }
     }
   }
   detail::throw_problems(directory / adapter_model_name, problems);
@@ -210,9 +226,9 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
 }
 #endif
 
-/// Writes a directory, as adapter_files.hpp does. Throws ShapeError if B and A of a layer do not
-/// fit, NonFinite, FormatError for outputs that two layers adapt and for what read_lorma_adapter
-/// refuses.
+/// Writes a directory, as adapter_files.hpp does. Throws Error where there are whole tensors, which
+/// only a model of PEFT writes, ShapeError if B and A of a layer do not fit, NonFinite, FormatError
+/// for outputs that two layers adapt and for what read_lorma_adapter refuses.
 LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& directory,
                                               const LormaAdapter& adapter,
                                               NameList inflations = names_in<AllInflations>);
@@ -220,6 +236,7 @@ LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& direc
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& directory,
                                               const LormaAdapter& adapter, NameList inflations) {
+  detail::require_no_saved(adapter.saved, directory, "be written");
   detail::throw_problems(directory, detail::problems_of(adapter.layers, inflations));
   nlohmann::ordered_json config;
   config["peft_type"] = "LORMA";

@@ -14,6 +14,7 @@
 /// Sources: the files that peft writes and has written, and kohya's sd-scripts.
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
@@ -35,6 +36,15 @@ struct SavedTensor {
 };
 
 namespace detail {
+
+/// Throws Error where an adapter brings whole tensors along, of which not all verbs know what to
+/// do.
+inline void require_no_saved(const std::vector<SavedTensor>& saved,
+                             const std::filesystem::path& path, const char* verb) {
+  if (saved.empty()) return;
+  throw Error(in_quotes(path.string(), 1024) + ": expected an adapter of factors alone to " + verb +
+              ", got whole tensors, such as " + in_quotes(saved.front().name));
+}
 
 /// What PEFT puts before the name of a module.
 inline constexpr std::string_view peft_prefix = "base_model.model.";

@@ -40,6 +40,7 @@ inline std::vector<Change> changes_of(LormaAdapter&& adapter) {
     if (is_new) changes.push_back({layer.weight, layer.layout, layer.fingerprint, {}, {}});
     changes[entry->second].multiply.push_back(std::move(layer));
   }
+  add_saved(adapter.saved, adapter.file, changes);
   return changes;
 }
 
