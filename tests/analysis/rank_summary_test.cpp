@@ -27,7 +27,9 @@ Matrix<double> with_condition(Index m, Index n, double condition, unsigned seed)
 }  // namespace
 
 TEST_CASE_TEMPLATE("a summary is what the whole spectrum says", T, float, Eigen::bfloat16, double) {
-  for (const auto& [m, n] : {std::pair<Index, Index>{200, 120}, {120, 700}, {100, 100}, {40, 30}}) {
+  for (const auto& size : {std::pair<Index, Index>{200, 120}, {120, 700}, {100, 100}, {40, 30}}) {
+    const Index m = size.first;
+    const Index n = size.second;
     for (const double condition : {10.0, 1e3, 1e5, 1e9}) {
       CAPTURE(m);
       CAPTURE(condition);
