@@ -64,7 +64,8 @@ TEST_CASE("what may be rounding, and what is not finite, is told apart") {
   std::ostringstream table;
   lorma_tool::print(table, result);
   CHECK(table.str().find(" (4)") != std::string::npos);
-  for (const auto& entry : Json::parse(lorma_tool::to_json(result))["matrices"]) {
+  const Json report = Json::parse(lorma_tool::to_json(result));
+  for (const auto& entry : report["matrices"]) {
     if (entry["name"] == "a.rounded") {
       CHECK(entry["rank_beyond_storage"] == 4);
     } else {
