@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # test_with.sh NAME FILE...: builds the named files of tests as one program, build/NAME/tests, and
-# runs it. For compilers and flags that no preset has: $CXX (g++), $FLAGS, and $RUNNER in front of
-# the program.
+# runs it. For compilers and flags that no preset has: $CXX (g++), $FLAGS, $LIBRARIES to link, and
+# $RUNNER in front of the program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,6 +24,6 @@ export CXX FLAGS folder
 rm -f "$folder"/*.o
 printf '%s\n' main.cpp "$@" | xargs -P "$(nproc)" -I{} bash -ec 'compile {}'
 # shellcheck disable=SC2086
-${CXX:-g++} ${FLAGS:-} "$folder"/*.o -o "$folder/tests" -pthread
+${CXX:-g++} ${FLAGS:-} "$folder"/*.o -o "$folder/tests" -pthread ${LIBRARIES:-}
 # shellcheck disable=SC2086
 ${RUNNER:-} "$folder/tests"
