@@ -58,8 +58,9 @@ class BorrowedFactors {
   using Copy = std::shared_ptr<const Readable<S>>;
 
   static MatrixView<const S> keep(Readable<S> factor, Copy& copy) {
-    if (factor.is_copy()) copy = std::make_shared<const Readable<S>>(std::move(factor));
-    return copy != nullptr ? copy->view() : factor.view();
+    if (!factor.is_copy()) return factor.view();
+    copy = std::make_shared<const Readable<S>>(std::move(factor));
+    return copy->view();
   }
 
   [[no_unique_address]] Context context_;

@@ -39,7 +39,7 @@ Matrix<Real> reachable_part(const PseudoInverse<Real>& inverse, const Matrix<Rea
   reach.base_rank = inverse.rank();
   reach.reaches_all = inverse.has_full_column_rank();
   if (reach.reaches_all) return change;
-  const Matrix<Real> inside = inverse.project(change);
+  Matrix<Real> inside = inverse.project(change);
   const double size = change.stableNorm();
   reach.unreachable = size > 0.0 ? (change - inside).stableNorm() / size : 0.0;
   return inside;

@@ -54,7 +54,7 @@ AdditiveFactors to_additive(const PlusFactors& f, const Eigen::MatrixBase<Derive
   const Index n = f.B.rows();
   detail::check_shape("to_additive", "W0", W0.rows(), W0.cols(), pre ? n : W0.rows(),
                       pre ? W0.cols() : n);
-  const Matrix<double> weight = W0.template cast<double>();
+  const auto& weight = W0.template cast<double>().eval();
   PlusFactors made = f;
   if constexpr (pre) {
     made.A = f.A * weight;

@@ -60,7 +60,7 @@ class Operator<Spectral, Inflation, Backend, S> {
         exponent_(detail::exponent_of(f.scale)),
         exponent_A_(detail::largest_exponent(f.A)),
         exponent_B_(detail::largest_exponent(f.B)),
-        scale_(f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_ / 2)) {
+        scale_(2 * f.scale * detail::power_of_two<S>(-exponent_) / static_cast<S>(N_)) {
     const auto frame = workspace.frame();
     const MatrixView<S> packed(B_, N_, r_, N_);
     Backend::fill(workspace, S(0), packed.row_range(n_, N_ - n_));
