@@ -116,7 +116,7 @@ concept AppliesSlices = TurnsRows<Inflation> &&
   Operator<Spectral, Inflation, Backend, S>::apply_slices(workspace, factors, parts);
 };
 
-/// Whether a slice is taken so: Spectral is its cheapest evaluation.
+/// Whether a slice is taken that way: if Spectral is its cheapest evaluation.
 template <typename Inflation, typename Backend, typename S>
 bool joins_spectral(const Factors<S>& f, Index columns) {
   if constexpr (AppliesSlices<Inflation, Backend, S>) {
