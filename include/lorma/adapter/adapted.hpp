@@ -10,7 +10,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// Refers to both the adapter and W0, which outlive it.
+/// Refers to both the adapter and W0, which must outlive it.
 template <typename AdapterType, typename W0>
 class Adapted {
   using S = typename AdapterType::Scalar;

@@ -14,9 +14,9 @@
 ///
 /// Policies: Inflation Identity | CyclicPermutation | None | yours; Order Auto |
 /// ActivationFirst<E> | WeightFirst<E>; Side Pre | Post; Backend EigenCpu | CuBlas, whose adapters
-/// are made with a context or by to<CuBlas>(context). The verbs are those of AdapterView
-/// (adapter/adapter_view.hpp). With CuBlas a context, and all that was made with it, belongs to one
-/// thread at a time, so a second thread takes an adapter of its own by to<CuBlas>(its context).
+/// are made with a context or by to<CuBlas>(context). The operations are those of AdapterView
+/// (adapter/adapter_view.hpp). With CuBlas a context, and everything made with it, belongs to one
+/// thread at a time, so a second thread needs its own adapter, made by to<CuBlas>(its context).
 
 #include <cmath>
 #include <concepts>
@@ -27,7 +27,7 @@ namespace lorma::inline LORMA_ABI {
 
 namespace detail {
 
-/// Factors in memory of their own, and what they were made with.
+/// Factors in their own memory, and what they were made with.
 template <typename S, typename Backend>
 struct OwnedFactors {
   using Context = typename Backend::Context;
@@ -97,7 +97,7 @@ class Adapter : public AdapterView<ScalarType, InflationType, OrderType, SideTyp
   using typename View::Real;
   using typename View::Scalar;
 
-  /// Factors start zero. Throws ShapeError unless n >= 1 and rank >= 1, Error unless alpha is
+  /// Factors start as zero. Throws ShapeError unless n >= 1 and rank >= 1, Error unless alpha is
   /// finite and positive.
   Adapter(Index n, Index rank, Real alpha) requires std::default_initializable<Context>
       : Adapter(Context{}, n, rank, alpha) {}
@@ -114,7 +114,7 @@ class Adapter : public AdapterView<ScalarType, InflationType, OrderType, SideTyp
   Real alpha() const { return this->storage_.alpha; }
   Real scale() const { return alpha() / static_cast<Real>(rank()); }
 
-  /// The inflation's start of training (paper, section 3; docs/mathematics.md has the table).
+  /// The inflation's initial factors (paper, section 3; docs/mathematics.md has the table).
   template <typename Urbg>
   requires RandomBits<std::remove_cvref_t<Urbg>>
   void initialize(Urbg&& urbg) {

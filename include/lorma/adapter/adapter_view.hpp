@@ -2,7 +2,7 @@
 #ifndef LORMA_ADAPTER_ADAPTER_VIEW_HPP
 #define LORMA_ADAPTER_ADAPTER_VIEW_HPP
 
-/// An adapter over factors of the caller, and the one place where a verb is written.
+/// An adapter on the caller's factors, and the one place where each operation is written.
 ///
 ///   lorma::AdapterView<float, lorma::CyclicPermutation> a(B, A, alpha / rank);   // nothing copied
 ///   lorma::MatrixView<const float> X(tokens, k, b, k);      // a row-major [b, k] tensor
@@ -11,10 +11,10 @@
 ///
 /// A matrix is an Eigen dense expression or a MatrixView; what a BLAS cannot read is copied, what
 /// it cannot write is refused (core/door.hpp). Arguments come in one order: outputs, W0, inputs,
-/// scratch. Every verb throws ShapeError for shapes that do not fit, for outputs that share memory
-/// with another operand and for a tape of another record, BackendError for operands of several
-/// contexts; nothing is written then. Verbs with `_into` allocate nothing once warm, when no
-/// operand has to be copied.
+/// scratch. Every function throws ShapeError for shapes that do not fit, for outputs that share
+/// memory with another operand and for a tape recorded otherwise, BackendError for operands of
+/// several contexts; nothing is written then. Functions ending in `_into` allocate nothing once
+/// warm, if no operand has to be copied.
 /// Source: LoRMA, arXiv 2506.07621; docs/mathematics.md.
 
 #include <memory>
@@ -32,7 +32,7 @@ namespace lorma::inline LORMA_ABI {
 
 namespace detail {
 
-/// Factors that live elsewhere, and copies of those that a BLAS cannot read.
+/// Factors stored elsewhere, and copies of those that a BLAS cannot read.
 template <typename S, typename Backend>
 class BorrowedFactors {
  public:
@@ -71,8 +71,8 @@ class BorrowedFactors {
 
 }  // namespace detail
 
-/// `Storage` says whose the factors are: by default the caller's. Const members may be called from
-/// several threads at once, each with a workspace or tape of its own.
+/// `Storage` determines who owns the factors: by default the caller. Const members may be called
+/// from several threads at once, each with its own workspace or tape.
 template <typename ScalarType, typename InflationType = Identity, typename OrderType = Auto,
           typename SideType = Pre, typename BackendType = EigenCpu,
           template <typename, typename> class Storage = detail::BorrowedFactors>
@@ -94,13 +94,13 @@ class AdapterView {
   using Gradients = lorma::Gradients<Scalar, Backend>;
   using ActionGradients = lorma::ActionGradients<Scalar, Backend>;
 
-  /// Over B (n x r) and A (r x n), which outlive the view; P = I(s B A). A factor that has to be
+  /// Of B (n x r) and A (r x n), which must outlive the view; P = I(s B A). A factor that has to be
   /// copied is copied now; others are read at each call, so later changes are seen. Throws
   /// ShapeError.
   template <typename FactorB, typename FactorA>
   AdapterView(FactorB&& B, FactorA&& A, Real scale)
       : storage_(std::forward<FactorB>(B), std::forward<FactorA>(A), scale) {}
-  /// Over the factors of another adapter, which outlives the view.
+  /// Of the factors of another adapter, which must outlive the view.
   template <template <typename, typename> class Other>
   requires(!std::same_as<Other<Scalar, Backend>, Storage<Scalar, Backend>>)
       AdapterView(const AdapterView<Scalar, Inflation, Order, Side, Backend, Other>& adapter)
@@ -189,7 +189,7 @@ class AdapterView {
     merge_in_place(w, workspace, finiteness);
   }
   /// Undoes merge_in_place, to a rounding error times the condition number of P. `epsilon` is that
-  /// of the type which W was or will be rounded to, where that is coarser than its own. Throws
+  /// of the type that W was or will be rounded to, if that is coarser than its own. Throws
   /// RankDeficient (with the condition number) when no digit would survive; W is untouched then.
   template <typename W>
   void unmerge_in_place(W&& w, Workspace& workspace, Finiteness finiteness = Finiteness::unchecked,
@@ -340,7 +340,7 @@ class AdapterView {
   }
 };
 
-// The verbs on matrices that lorma::compiled holds: defined out of the class, and so not inline.
+// The functions in lorma::compiled that take matrices: defined outside the class, so not inline.
 
 template <typename Scalar, typename Inflation, typename Order, typename Side, typename Backend,
           template <typename, typename> class Storage>

@@ -9,8 +9,8 @@
 ///     using Adapter = typename decltype(type)::type;
 ///     Adapter adapter(n, r, alpha);
 ///   });
-/// The function is instantiated for every combination it may meet: keep it small, or fix what is
-/// known by giving shorter lists.
+/// The function is instantiated for every possible combination: keep it small, or pass shorter
+/// lists to fix what is known.
 
 #include <array>
 #include <span>
@@ -32,7 +32,7 @@ struct AdapterNames {
 template <typename... T>
 struct TypeList {};
 
-/// The inflations and orders that ship.
+/// The inflations and orders that come with lorma.
 using AllInflations = TypeList<Identity, CyclicPermutation, None>;
 using AllOrders = TypeList<Auto, ActivationFirst<>, WeightFirst<>>;
 using AllSides = TypeList<Pre, Post>;
@@ -74,7 +74,7 @@ template <typename List>
 inline constexpr NameList names_in = detail::stored_names<List>;
 
 /// Calls f(std::type_identity<Adapter<S, ...>>{}) for the named policies. Throws Error for a name
-/// that no list has.
+/// that is in no list.
 template <typename S, typename Inflations = AllInflations, typename Orders = TypeList<Auto>,
           typename Sides = AllSides, typename F>
 void visit_adapter(const AdapterNames& names, F&& f) {

@@ -2,12 +2,12 @@
 #ifndef LORMA_ADAPTER_COMPILED_HPP
 #define LORMA_ADAPTER_COMPILED_HPP
 
-/// What lorma::compiled holds of adapters: those of our inflations and both sides on the backend
-/// EigenCpu, in float and double: every route behind the door, and the verbs of the order Auto.
+/// The adapters in lorma::compiled: those of lorma's inflations and both sides on the backend
+/// EigenCpu, in float and double: every route behind the door, and the operations of order Auto.
 ///
 /// With LORMA_COMPILED, which the target lorma::compiled defines, they are linked; everything else
-/// stays a template. src/adapter_*.cpp instantiate them, a file an inflation. Whoever links needs
-/// the LORMA_ABI that the library was compiled with.
+/// stays a template. src/adapter_*.cpp instantiate them, one file per inflation. A program that
+/// links them needs the LORMA_ABI that the library was compiled with.
 
 #include "lorma/adapter/adapter.hpp"
 
@@ -16,7 +16,7 @@
 #define LORMA_COMPILED_WEIGHT(linkage, S, Inflation, Evaluation, Side, T) \
   linkage struct detail::MergeRoute<Evaluation, S, Inflation, Side, EigenCpu, T, T>;
 
-/// One evaluation of an inflation, on both places.
+/// One evaluation of an inflation, at both places.
 #define LORMA_COMPILED_ROUTE(linkage, S, Inflation, Evaluation, Side, place)               \
   linkage struct detail::ForwardRoute<StaticRoute<place, Evaluation>, S, Inflation, Side,  \
                                       EigenCpu, detail::EntriesWeight<EigenCpu, S>>;       \
@@ -51,7 +51,7 @@
   LORMA_COMPILED_VERBS(linkage, S, Inflation, Side, detail::BorrowedFactors)           \
   LORMA_COMPILED_VERBS(linkage, S, Inflation, Side, detail::OwnedFactors)
 
-/// The verbs on matrices of our own type.
+/// The operations on matrices of lorma's own type.
 #define LORMA_COMPILED_VERBS(linkage, S, Inflation, Side, Storage)                                 \
   linkage Matrix<S> AdapterView<S, Inflation, Auto, Side, EigenCpu, Storage>::forward_result(      \
       const Matrix<S>&, const Matrix<S>&, lorma::Workspace&) const;                                \

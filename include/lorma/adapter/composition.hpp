@@ -11,7 +11,7 @@
 ///
 /// Pre and Post may be mixed: W = P_m ... P_1 W0 Q_1 ... Q_m, Pre adapters on the left, Post
 /// adapters on the right, each in the order given. Multipliers of one side do not commute. All
-/// operators act on activations; W0 may be an operator only. On backends in memory of the process.
+/// operators act on activations; W0 may be only an operator. For backends in host memory.
 
 #include <array>
 #include <tuple>
@@ -40,7 +40,7 @@ class Composition {
  public:
   using Scalar = typename First::Scalar;
   using Backend = typename First::Backend;
-  /// A stage for each adapter: the input of its P and what its evaluation keeps.
+  /// One stage per adapter: the input of its P and what its evaluation keeps.
   using Tape = BasicTape<Scalar, Backend>;
   static constexpr std::size_t size = 1 + sizeof...(Rest);
 
@@ -155,7 +155,7 @@ class Composition {
                     adapter.factors())...);
           },
           adapters_);
-      // What the I-th loses of the weight that it was merged into, the ones before it magnify.
+      // The adapters before the I-th magnify what it loses of the weight that it was merged into.
       double loss = 0.0;
       double magnified = 1.0;
       for_each([&]<std::size_t I>() {
@@ -258,7 +258,7 @@ class Composition {
         d, k, b, std::get<I>(adapters_).rank());
   }
 
-  /// out = P_I in, which may be in place; recorded where there is a tape.
+  /// out = P_I in, which may be in place; recorded if there is a tape.
   template <std::size_t I>
   void push(Workspace& workspace, Tape* tape, Index d, Index k, const MatrixView<const Scalar>& in,
             const MatrixView<Scalar>& out) const {

@@ -2,14 +2,14 @@
 #ifndef LORMA_ADAPTER_MIXED_BATCH_HPP
 #define LORMA_ADAPTER_MIXED_BATCH_HPP
 
-/// One batch whose tokens belong to different adapters of the same base, as a server has it.
+/// One batch whose tokens belong to different adapters of the same base, as happens in a server.
 ///
 ///   using View = lorma::AdapterView<float, lorma::CyclicPermutation>;
 ///   std::vector<lorma::AdapterSlice<View>> slices{{french, 0, 40}, {legal, 40, 24}};
 ///   lorma::forward_mixed_into(H, W0, X, slices, workspace);
 /// The base is multiplied once for all columns. Multipliers of the form c I + M then take two
-/// grouped products for all slices together; those that turn rows share one plan and one walk over
-/// the columns of all slices. Ranks and scales may differ. Columns in no slice see the base alone.
+/// grouped products for all slices together; those that turn rows share one plan and one pass over
+/// the columns of all slices. Ranks and scales may differ. Columns in no slice see only the base.
 
 #include <vector>
 
@@ -72,7 +72,7 @@ void apply_slices_factored(typename Backend::Workspace& workspace,
       static_cast<Accumulator<S>>(identity_multiple<typename View::Inflation>), out);
 }
 
-/// A turn of M on the host: one parallel walk over the columns of all slices.
+/// A rotation of M on the host: one parallel pass over the columns of all slices.
 template <typename View, typename Backend, typename S, typename Fill>
 void apply_slices_spectral(typename Backend::Workspace& workspace,
                            const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y,
@@ -116,7 +116,7 @@ concept AppliesSlices = TurnsRows<Inflation> &&
   Operator<Spectral, Inflation, Backend, S>::apply_slices(workspace, factors, parts);
 };
 
-/// Whether a slice is one of those: Spectral is its cheapest evaluation.
+/// Whether a slice is taken that way: if Spectral is its cheapest evaluation.
 template <typename Inflation, typename Backend, typename S>
 bool joins_spectral(const Factors<S>& f, Index columns) {
   if constexpr (AppliesSlices<Inflation, Backend, S>) {
@@ -130,8 +130,8 @@ bool joins_spectral(const Factors<S>& f, Index columns) {
   }
 }
 
-/// The columns of every slice of Y become P_i of themselves, once fill() has written them: it is
-/// called when all lists are made.
+/// The columns of every slice of Y are replaced by P_i times them after fill() has written them,
+/// which is called once all lists are made.
 template <typename View, typename Backend, typename S, typename Fill>
 void apply_slices(typename Backend::Workspace& workspace,
                   const std::vector<AdapterSlice<View>>& slices, const MatrixView<S>& Y,

@@ -2,13 +2,14 @@
 #ifndef LORMA_CORE_CONFIG_HPP
 #define LORMA_CORE_CONFIG_HPP
 
-/// What lorma asks of the compiler, and the ABI tag of the library.
+/// What lorma requires of the compiler, and the ABI tag of the library.
 ///
-/// Every translation unit compiles the library anew, each perhaps with other flags. Functions of
-/// one name and different code would then be merged by the linker: crashes on older machines, and
-/// memory freed with another alignment than it was allocated with. LORMA_ABI, the name of an inline
-/// namespace around the whole library, therefore says what changes code or layout (NDEBUG changes
-/// neither a layout nor a result): translation units that disagree share no symbols.
+/// Every translation unit compiles the library anew, perhaps with different flags. The linker would
+/// then merge functions that have the same name but different code: crashes on older machines, and
+/// memory freed with a different alignment than it was allocated with. LORMA_ABI, the name of an
+/// inline namespace around the whole library, therefore encodes everything that changes code or
+/// layout (NDEBUG changes neither layout nor results): translation units that disagree share no
+/// symbols.
 
 #if !defined(__cpp_exceptions)
 #error "lorma reports errors by exceptions: compile without -fno-exceptions (MSVC: with /EHsc)"
@@ -18,7 +19,7 @@
 
 #include "lorma/version.hpp"
 
-/// Defined where the compiler lacks the vectors of GCC and Clang; define it to do without them.
+/// Defined if the compiler lacks GCC's and Clang's vector extensions; define it to do without them.
 #if !defined(__GNUC__) && !defined(__clang__) && !defined(LORMA_NO_GNU_VECTORS)
 #define LORMA_NO_GNU_VECTORS
 #endif

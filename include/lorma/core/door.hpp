@@ -2,14 +2,14 @@
 #ifndef LORMA_CORE_DOOR_HPP
 #define LORMA_CORE_DOOR_HPP
 
-/// The one way in for a matrix of the caller, whichever verb it is passed to.
+/// The one entry point for the caller's matrices, whichever function they are passed to.
 ///
 ///   Door<Backend> door("forward", workspace);
-///   const Readable<S> in = door.read<S>("X", x);        // where it lies, or a copy
-///   const MatrixView<S> out = door.write<S>("H", h);    // where it lies, or refused
+///   const Readable<S> in = door.read<S>("X", x);        // in place, or a copy
+///   const MatrixView<S> out = door.write<S>("H", h);    // in place, or refused
 ///   door.close();                                       // refuses what would be read half written
 ///
-/// A stride is never altered. What a BLAS can read is used where it lies; any other input (an
+/// A stride is never altered. What a BLAS can read is used in place; any other input (an
 /// expression, a stride of 0, a sliding window, two strides that are not 1, a scalar that converts
 /// exactly) is copied; any other output is refused. Behind the door every size and product of sizes
 /// fits, every view is valid and no output shares an element with another operand, so nothing is
@@ -28,7 +28,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// A matrix to read: the caller's elements where they lie, or a copy that this object owns.
+/// A matrix to read: the caller's elements in place, or a copy that this object owns.
 template <typename T>
 class Readable {
  public:
@@ -39,7 +39,7 @@ class Readable {
   Readable& operator=(Readable&&) = delete;
 
   const MatrixView<const T>& view() const { return view_; }
-  /// Whether the view lives as long as this object only.
+  /// Whether the view lives only as long as this object.
   bool is_copy() const { return copy_.data() != nullptr && view_.data == copy_.data(); }
 
  private:
@@ -49,12 +49,12 @@ class Readable {
 
 namespace detail {
 
-/// Every number of T is one of S.
+/// Every number of type T is representable in S.
 template <typename T, typename S>
 concept ConvertsExactly = std::same_as<T, S> ||(StorageOnlyScalar<T>&& ComputeScalar<S>) ||
                           (std::same_as<T, float> && std::same_as<S, double>);
 
-/// Scalar of a matrix of the caller.
+/// Scalar type of a caller's matrix.
 template <typename X>
 struct ScalarOf {
   using type = typename X::Scalar;
@@ -66,7 +66,7 @@ struct ScalarOf<MatrixView<T>> {
 template <typename X>
 using scalar_of = typename ScalarOf<std::remove_cvref_t<X>>::type;
 
-/// Sizes of a matrix of the caller, or of a base.
+/// Sizes of a caller's matrix, or of a base.
 template <typename X>
 Index rows_of(const X& x) {
   if constexpr (is_matrix_view<X>) {
@@ -84,7 +84,7 @@ Index columns_of(const X& x) {
   }
 }
 
-/// A copy in S of what lies at any strides.
+/// A copy, in S, of elements at any strides.
 template <typename S, typename T>
 Matrix<S> copy_strided(const Strided<T>& from) {
   Matrix<S> copy(from.rows, from.cols);
@@ -132,7 +132,7 @@ bool may_overlap(const MatrixView<T>& a, const MatrixView<U>& b) {
   return may_overlap(Extent(a), Extent(b));
 }
 
-/// The identity of a context on a backend that knows several; null elsewhere.
+/// The identity of a context on a backend with several; null elsewhere.
 template <typename Backend, typename X>
 const void* context_id(const X& x) {
   if constexpr (requires { Backend::context_id(x); }) {
@@ -214,7 +214,7 @@ class Operands {
   std::size_t count_ = 0;
 };
 
-/// Says in one sentence why X is no operand of S.
+/// Says in one sentence why X cannot be an operand of S.
 template <typename Backend, typename S, typename X>
 constexpr bool accepts() {
   using T = scalar_of<X>;
@@ -242,7 +242,7 @@ class Door : public detail::Operands {
   Readable<S> read(std::string_view name, const X& x) {
     return enter<S>(name, x, Use::read);
   }
-  /// The same for what an output may replace: it may lie exactly where that lies.
+  /// The same for an input that an output may replace: both may be in exactly the same place.
   template <typename S, typename X>
   Readable<S> read_to_replace(std::string_view name, const X& x) {
     return enter<S>(name, x, Use::replaced);
@@ -261,7 +261,7 @@ class Door : public detail::Operands {
       add("the X that the tape borrows", Use::read, detail::Extent(X), nullptr);
   }
 
-  /// Where Y lies, for numbers of S. Throws ShapeError for strides that no BLAS can write,
+  /// A view of Y, for numbers of S. Throws ShapeError for strides that no BLAS can write,
   /// BackendError for another context. A null pointer gives a view without data: an output that is
   /// not wanted.
   template <typename S, typename Y>
@@ -276,7 +276,7 @@ class Door : public detail::Operands {
     }
     return {};
   }
-  /// The same for a weight, which may be of a storage type that meets S.
+  /// The same for a weight, which may be of any storage type that can meet S.
   template <typename S, typename W>
   auto write_weight(std::string_view name, W&& w) {
     static_cast<void>(Backend::template takes<W>());

@@ -2,8 +2,8 @@
 #ifndef LORMA_CORE_EIGEN_VIEW_HPP
 #define LORMA_CORE_EIGEN_VIEW_HPP
 
-/// Between Eigen expressions and MatrixView: the strides of a matrix as it lies, the view that a
-/// BLAS can read where there is one, and the Eigen Map over a view.
+/// Between Eigen expressions and MatrixView: the strides of a matrix in memory, the view that a
+/// BLAS can read if there is one, and the Eigen Map over a view.
 
 #include <limits>
 #include <optional>
@@ -27,7 +27,7 @@ inline constexpr bool is_matrix_view<MatrixView<T>> = true;
 
 }  // namespace detail
 
-/// Any Eigen dense expression, types derived from one included.
+/// Any dense Eigen expression, including types derived from one.
 template <typename T>
 concept EigenDense =
     decltype(detail::is_dense(static_cast<std::remove_cvref_t<T>*>(nullptr)))::value;
@@ -45,8 +45,8 @@ inline constexpr Index max_dimension = std::numeric_limits<int>::max();
 inline constexpr Index max_dimension = std::numeric_limits<Index>::max();
 #endif
 
-/// A matrix of the caller as it lies: any strides, in elements; zero, negative or overlapping ones
-/// too.
+/// A caller's matrix in memory: any strides, in elements, including zero, negative or overlapping
+/// ones.
 template <typename T>
 struct Strided {
   T* data;
@@ -80,8 +80,9 @@ requires(has_elements<std::remove_cvref_t<X>>()) auto strided(X&& x) {
                     row_major ? m.innerStride() : m.outerStride()};
 }
 
-/// The view of the same elements that a BLAS can read: one stride is 1, the other holds a line. No
-/// stride is altered but that of a single line, which nobody follows. `most` bounds the other.
+/// The view of the same elements that a BLAS can read: one stride is 1, the other at least the
+/// length of a line. No stride is altered except that of a single line, which is never used.
+/// `most` bounds the other.
 template <typename T>
 std::optional<MatrixView<T>> blas_view(const Strided<T>& m, Index most = max_dimension) {
   const auto line_of = [most](Index inner, Index inner_stride, Index outer, Index outer_stride) {

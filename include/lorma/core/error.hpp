@@ -2,8 +2,8 @@
 #ifndef LORMA_CORE_ERROR_HPP
 #define LORMA_CORE_ERROR_HPP
 
-/// Every exception of the library. A message names the function, what it expected and what came;
-/// arguments are checked before anything is written, so the caller's data is as it was.
+/// Every exception of the library. A message names the function, what it expected and what it got;
+/// arguments are checked before anything is written, so the caller's data is unchanged.
 
 #include <stdexcept>
 #include <string>
@@ -28,7 +28,7 @@ class RankDeficient : public Error {
   using Error::Error;
 };
 
-/// A NaN or an infinity where finite numbers were asked for.
+/// A NaN or an infinity where finite numbers are required.
 class NonFinite : public Error {
   using Error::Error;
 };

@@ -10,8 +10,8 @@
 ///     pool.parallel_for(count, task);                  // task(i) for every i in [0, count)
 ///   }});
 ///
-/// An algorithm cuts its work by size, never by thread, and adds partial sums in a fixed order: the
-/// results are the same to the bit for every executor. A task never throws, and never calls
+/// An algorithm divides its work by size, never by thread, and adds partial sums in a fixed order:
+/// the results are the same to the bit for every executor. A task never throws, and never calls
 /// parallel_for itself.
 
 #include <functional>
@@ -46,7 +46,7 @@ class Executor {
  public:
   using ParallelFor = std::function<void(Index count, IndexedTask task)>;
 
-  /// OpenMP's threads where the program is compiled with OpenMP, else one.
+  /// OpenMP's threads if the program is compiled with OpenMP, else one.
   Executor() = default;
   /// `parallel_for` calls task(i) for every i in [0, count), in any order, up to `threads` of them
   /// at a time, and returns when all have returned.
@@ -54,7 +54,7 @@ class Executor {
       : threads_(threads < 1 ? 1 : threads),
         parallel_for_(std::make_shared<const ParallelFor>(std::move(parallel_for))) {}
 
-  /// How many tasks are worth making; scratch is taken for so many.
+  /// How many tasks are worth making; scratch is taken for that many.
   Index threads() const {
 #ifdef _OPENMP
     if (threads_ == 0) return detail::openmp_threads();

@@ -17,7 +17,7 @@ struct Factors {
   MatrixView<const S> B;     ///< n x r
   MatrixView<const S> A;     ///< r x n
   Accumulator<S> scale = 1;  ///< s = alpha / r
-  /// Identity of the context they belong to, on a backend that knows several; null: not known.
+  /// Identity of the context they belong to, on a backend with several; null: not known.
   const void* context = nullptr;
 
   Index dim() const { return B.rows; }

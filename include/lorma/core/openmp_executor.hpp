@@ -3,7 +3,7 @@
 #define LORMA_CORE_OPENMP_EXECUTOR_HPP
 
 /// OpenMP's threads, as many as Eigen::setNbThreads allows; one inside a parallel region of the
-/// caller. The only file that speaks to OpenMP.
+/// caller. The only file that uses OpenMP.
 
 #ifdef _OPENMP
 #include <omp.h>

@@ -2,7 +2,7 @@
 #ifndef LORMA_CORE_PLUS_FACTORS_HPP
 #define LORMA_CORE_PLUS_FACTORS_HPP
 
-/// The low-rank pair as matrices of its own, in double: what analysis and conversions make.
+/// The low-rank pair as owned matrices in double: what analysis and conversions produce.
 
 #include "lorma/core/factors.hpp"
 

@@ -2,7 +2,7 @@
 #ifndef LORMA_CORE_POWER_OF_TWO_HPP
 #define LORMA_CORE_POWER_OF_TWO_HPP
 
-/// Scaling by powers of two, which rounds nothing: numbers of any size are worked on near 1.
+/// Scaling by powers of two, which rounds nothing: numbers of any magnitude are brought near 1.
 
 #include <algorithm>
 #include <cmath>
@@ -17,20 +17,19 @@ namespace lorma::inline LORMA_ABI::detail {
 template <typename S>
 inline constexpr int largest_power = 1 - std::numeric_limits<S>::min_exponent;
 
-/// e with 2^e <= |x| < 2^(e + 1), the nearest that is possible where x is 0, denormal or not
-/// finite.
+/// e with 2^e <= |x| < 2^(e + 1), or the nearest possible e if x is 0, denormal or not finite.
 template <typename S>
 int exponent_of(S x) {
   return std::clamp(std::ilogb(x), -largest_power<S>, largest_power<S>);
 }
 
-/// 2^e for any e: 0 or infinity where that is no number.
+/// 2^e for any e: 0 or infinity if it is not representable.
 template <typename S>
 S power_of_two(int e) {
   return std::ldexp(S(1), e);
 }
 
-/// Two factors of 2^e, which may be no number itself.
+/// Two factors of 2^e, which itself may not be representable.
 template <typename S>
 std::pair<S, S> two_powers(int e) {
   const int first = std::clamp(e, -largest_power<S>, largest_power<S>);

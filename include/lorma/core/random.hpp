@@ -4,8 +4,8 @@
 
 /// Uniform numbers that are the same on every platform for the same generator.
 ///
-/// Without <random>, whose distributions differ between libraries and which costs as much to
-/// include as a fifth of Eigen.
+/// Does without <random>, whose distributions differ between libraries and which costs a fifth as
+/// much to include as Eigen.
 
 #include <cmath>
 #include <concepts>
@@ -14,7 +14,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// std::mt19937_64 and its kind (std::uniform_random_bit_generator).
+/// std::mt19937_64 and the like (std::uniform_random_bit_generator).
 template <typename G>
 concept RandomBits = std::invocable<G&> && requires(G& g) {
   { g() } -> std::unsigned_integral;

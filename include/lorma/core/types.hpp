@@ -14,7 +14,7 @@ namespace lorma::inline LORMA_ABI {
 
 using Index = Eigen::Index;
 
-/// Owning dense matrix of the CPU side, column-major whatever Eigen's default is.
+/// Owning dense matrix on the CPU, column-major whatever Eigen's default is.
 template <typename Scalar>
 using Matrix = Eigen::Matrix<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::ColMajor>;
 
@@ -30,11 +30,11 @@ concept ComputeScalar = std::same_as<T, float> || std::same_as<T, double>;
 template <typename T>
 concept StorageOnlyScalar = std::same_as<T, Eigen::half> || std::same_as<T, Eigen::bfloat16>;
 
-/// Types that factors and activations may have; a backend says which of them it takes.
+/// Types that factors and activations may have; a backend declares which of them it takes.
 template <typename T>
 concept ElementScalar = ComputeScalar<T> || StorageOnlyScalar<T>;
 
-/// What sums of products of T are kept in, and the type of the scale s = alpha / r.
+/// The type in which products of T are summed, and the type of the scale s = alpha / r.
 template <typename T>
 using Accumulator = std::conditional_t<StorageOnlyScalar<T>, float, T>;
 

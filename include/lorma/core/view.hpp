@@ -4,8 +4,8 @@
 
 /// Non-owning matrices as a BLAS sees them: a pointer, two sizes, one leading dimension, one order.
 ///
-/// All algorithms of lorma are written on MatrixView, so that both storage orders, blocks and
-/// transposes pass through one piece of code, on the CPU as on a device (the pointer is then never
+/// All algorithms of lorma are written for MatrixView, so both storage orders, blocks and
+/// transposes share the same code, on the CPU as on a device (the pointer is then never
 /// dereferenced on the host). The rotation of LoRMA_pi is such a view too (docs/mathematics.md).
 
 #include <type_traits>
@@ -16,7 +16,7 @@ namespace lorma::inline LORMA_ABI {
 
 enum class StorageOrder : unsigned char { ColMajor, RowMajor };
 
-/// rows x cols elements; element (i, j) lies at data[i + j ld] (ColMajor) or data[i ld + j].
+/// rows x cols elements; element (i, j) is data[i + j ld] (ColMajor) or data[i ld + j].
 template <typename T>
 struct MatrixView {
   T* data = nullptr;

@@ -2,21 +2,22 @@
 #ifndef LORMA_CORE_WORKSPACE_HPP
 #define LORMA_CORE_WORKSPACE_HPP
 
-/// Scratch memory that is reused: the only place, with Tape, where lorma's kernels allocate.
+/// Reusable scratch memory: the only place, with Tape, where lorma's kernels allocate.
 ///
 ///   Workspace workspace;
 ///   {
-///     auto frame = workspace.frame();                     // gives back at the end of the scope
+///     auto frame = workspace.frame();                     // returned at the end of the scope
 ///     MatrixView<float> panel = workspace.take<float>(768, 64);
 ///   }
 ///
 /// A stack of 64-byte aligned blocks. While cold it grows by whole blocks (addresses handed out
 /// stay valid); when the last frame closes, blocks are merged into one of the size needed, so that
 /// the same calls again allocate nothing. Carries the executor whose threads the calls may use
-/// (core/executor.hpp). Not shared between threads: one Workspace a thread.
+/// (core/executor.hpp). Not shared between threads: one Workspace per thread.
 ///
-/// A verb must not run out of memory when it has begun to write. So it runs twice: in a rehearsal,
-/// in which kernels take their scratch and touch no element, then in earnest with what was taken.
+/// An operation must not run out of memory after it has begun to write. So it runs twice: first a
+/// rehearsal, in which kernels take their scratch and touch no element, then for real with the
+/// memory that was taken.
 
 #include <algorithm>
 #include <cstddef>
@@ -33,7 +34,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// The stack over any memory; `Memory` is a handle to copy:
+/// The stack on any memory; `Memory` is a copyable handle:
 ///   static constexpr std::size_t alignment;
 ///   std::byte* allocate(std::size_t);           // throws what derives from std::exception
 ///   void release(std::byte*, std::size_t) noexcept;
@@ -82,8 +83,9 @@ class BasicWorkspace {
 
   [[nodiscard]] Frame frame() { return Frame(*this); }
 
-  /// Calls run() in a rehearsal and, when that found all memory, in earnest; within another
-  /// rehearsal once. Every kernel beneath must ask rehearsing() between what it takes and does.
+  /// Calls run() as a rehearsal and, if that got all its memory, again for real; within another
+  /// rehearsal only once. Every kernel below must check rehearsing() after it has taken its memory
+  /// and before it does any work.
   template <typename Run>
   void rehearsed(Run&& run) {
     if (rehearsing()) return run();
@@ -109,7 +111,7 @@ class BasicWorkspace {
             order};
   }
 
-  /// Uninitialized array, aligned as the memory says. Throws what the memory throws when it is
+  /// Uninitialized array with the memory's alignment. Throws what the memory throws when it is
   /// full.
   template <typename T>
   T* take_array(Index count) {
@@ -120,7 +122,7 @@ class BasicWorkspace {
     return reinterpret_cast<T*>(take_bytes(static_cast<std::size_t>(count) * sizeof(T)));
   }
 
-  /// Bytes held from the system.
+  /// Bytes obtained from the system.
   std::size_t bytes() const {
     std::size_t total = 0;
     for (const Block& block : blocks_) total += block.size;
@@ -188,8 +190,8 @@ class BasicWorkspace {
     try {
       blocks_.push_back(make_block(size));
     } catch (const std::exception&) {
-      // Nothing is lost: the next call starts cold. The memory leaves no error behind that another
-      // call could find (CUDA's runtime keeps one: cuda/check.hpp forgets it).
+      // Nothing is lost: the next call starts cold. The memory leaves no error behind for another
+      // call to find (CUDA's runtime keeps one: cuda/check.hpp clears it).
     }
   }
 
@@ -203,7 +205,7 @@ class BasicWorkspace {
   int depth_ = 0;
 };
 
-/// Memory of the process.
+/// Host memory.
 struct HostMemory {
   static constexpr std::size_t alignment = 64;
   static std::byte* allocate(std::size_t bytes) {

@@ -66,12 +66,12 @@ struct Inspection {
   int exit_code() const;
 };
 
-/// Files are mapped and matrices read where they lie. Memory for each thread: a few squares of a
-/// matrix's smaller side in double, for a matrix of F64, or whose sides differ less than threefold
-/// and of which all singular values are wanted, the matrix in double. Cost: that of rank_summary,
-/// or of all singular values. A file or matrix that cannot be read, and a tensor that an index
-/// names and no file has, is reported in the result, the others are done. Throws Error for a bad
-/// expression, and for one that no name has.
+/// Files are mapped and matrices read in place. Memory per thread: a few square matrices of the
+/// smaller side, in double; the matrix in double if it is F64, or if its sides differ less than
+/// threefold and all singular values are wanted. Cost: that of rank_summary, or of all singular
+/// values. A file or matrix that cannot be read, and a tensor that an index names but no file has,
+/// are reported in the result; the others are still done. Throws Error for a bad expression, and
+/// for one that matches no name.
 LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Monitor& monitor = {});
 
 #ifdef LORMA_MODEL_BODIES
@@ -124,7 +124,7 @@ inline void measure(const Job& job, const InspectOptions& options, MatrixLine& l
   job.file->forget(tensor.bytes);
 }
 
-/// The files that a path stands for; what is wrong with an index goes to `broken`.
+/// The files that a path means; problems with an index go to `broken`.
 inline std::vector<std::filesystem::path> files_of(const std::filesystem::path& path,
                                                    std::vector<std::string>& broken) {
   namespace fs = std::filesystem;
@@ -209,7 +209,7 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
       result.broken.emplace_back(error.what());
     }
   }
-  // The largest first, so that no thread ends long after the others.
+  // The largest first, so that no thread finishes long after the others.
   std::stable_sort(jobs.begin(), jobs.end(),
                    [](const detail::Job& a, const detail::Job& b) { return a.cost > b.cost; });
   const auto threads =

@@ -35,7 +35,7 @@
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// An adapter and how much of it.
+/// An adapter and its strength.
 struct AdapterInUse {
   std::filesystem::path path;  ///< a directory or a file (read_changes.hpp)
   double strength = 1.0;       ///< t of (1 - t) W0 + t W
@@ -51,7 +51,7 @@ struct MergeOptions {
   bool any_base = false;     ///< do not ask for fingerprints
   bool dequantize = false;   ///< write all of a quantized base as what its codes stand for
   FitOptions fit;
-  /// Replace an output file; merge what is merged already; take out what the metadata does not
+  /// Replace an output file; merge what is already merged; take out what the metadata does not
   /// allow.
   bool force = false;
   bool dry_run = false;  ///< check everything that reading headers and factors can
@@ -74,11 +74,12 @@ struct MergeReport {
   double seconds = 0.0;
 };
 
-/// Each weight is computed in float (or double), with all adapters that have it, and rounded once
-/// to its own type. Whatever headers, factors and fingerprints can tell is checked before the first
-/// byte is written. The next weights are computed while one is written: memory of so many in the
-/// compute type and in their own, the factors and a few pages. Throws Error, with all tensors that
-/// are missing or misshaped in one message; the output is then absent and the input whole.
+/// Each weight is computed in float (or double), with all adapters that change it, and rounded once
+/// to its own type. Everything that headers, factors and fingerprints can tell is checked before
+/// the first byte is written. The next weights are computed while one is written: memory for that
+/// many in the compute type and in their own, the factors and a few pages. Throws Error, with all
+/// tensors that are missing or misshaped in one message; the output is then absent and the input
+/// unchanged.
 LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor = {});
 
 #ifdef LORMA_MODEL_BODIES
@@ -93,7 +94,7 @@ class Ahead {
     for (unsigned i = 0; i < std::max(count, 1U); ++i) start(std::make_unique<WeightScratch>());
   }
 
-  /// Hands the next weight to the sink, then begins another one in its memory.
+  /// Passes the next weight to the sink, then begins another one in its memory.
   void write(const ByteSink& sink) {
     results_.front().done.get();
     std::unique_ptr<WeightScratch> scratch = std::move(results_.front().scratch);
@@ -126,7 +127,7 @@ class Ahead {
   std::deque<Result> results_;
 };
 
-/// All that a merge needs to know, before anything is written.
+/// Everything that a merge needs to know before anything is written.
 class Merge {
  public:
   Merge(const MergeOptions& options, const Monitor& monitor)
@@ -199,8 +200,7 @@ class Merge {
     return total;
   }
 
-  /// Throws Error where something is at the output, an input would be replaced, or nothing can be
-  /// written there.
+  /// Throws Error if the output already exists, would replace an input, or cannot be written.
   void check_output() {
     namespace fs = std::filesystem;
     const std::string name = lorma::detail::in_quotes(options_.out.string(), 1024);
@@ -285,7 +285,7 @@ class Merge {
     }
   }
 
-  /// What a strength of 0, or taking out, does not touch: a tensor that came whole.
+  /// What a strength of 0, or taking out, does not change: a tensor that came whole.
   bool leaves_whole(const Change& change, double strength) {
     if (!change.saved || (!options_.unmerge && strength != 0.0)) return false;
     report_.remarks.push_back((options_.unmerge ? "not taken out, as the base's own is not known: "
@@ -299,8 +299,8 @@ class Merge {
                 " (--force does it all the same)");
   }
 
-  /// What the base's metadata says of adapters that are in it. Throws Error where the same one
-  /// would be merged again, or taken out in another way than it came in.
+  /// The adapters that the base's metadata says are in it. Throws Error if the same one would be
+  /// merged again, or taken out differently from how it was merged.
   void check_records() {
     for (const auto& file : base_.files()) {
       for (const MergeRecord& record : merge_records(file->metadata())) {
@@ -325,7 +325,7 @@ class Merge {
     }
   }
 
-  /// Takes a record out of others. Order matters unless all changes are sums.
+  /// Removes a record from others. Order matters unless all changes are sums.
   void take_out(const MergeRecord& record, std::vector<MergeRecord>& left) {
     const auto same = [&](const MergeRecord& old) { return old.fingerprint == record.fingerprint; };
     const auto last = std::find_if(left.rbegin(), left.rend(), same);
@@ -363,7 +363,7 @@ class Merge {
     return with_merge_records(file.metadata(), records);
   }
 
-  /// A loader puts the embedding in the place of a head that is tied to it.
+  /// A loader replaces a head that is tied to the embedding by the embedding.
   void find_tied_head() {
     if (!base_.ties_heads()) return;
     for (const MergedWeight& weight : weights_) {
@@ -385,7 +385,7 @@ class Merge {
     }
   }
 
-  /// The model's configuration as it is true of the output.
+  /// The model's configuration as it applies to the output.
   void write_config(const std::filesystem::path& from, const std::filesystem::path& to) const {
     const MemoryMap map(from);
     const auto* text = reinterpret_cast<const char*>(map.bytes().data());
@@ -465,7 +465,7 @@ class Merge {
     }
   }
 
-  /// A file with the changed tensors made as they are written.
+  /// A file whose changed tensors are computed as they are written.
   void write_file(const PlannedFile& file, const std::filesystem::path& out, Steps& steps) {
     std::vector<const MergedWeight*> order;
     for (const PlannedTensor& tensor : file.plan.tensors()) {
@@ -485,12 +485,12 @@ class Merge {
     });
   }
 
-  /// Whether a tensor is a scale or its like of what is written in numbers.
+  /// Whether a tensor is a scale, or the like, of a weight that is written dequantized.
   bool leaves_out(const std::string& name) const {
     return options_.dequantize && base_.quantization().is_part(name);
   }
 
-  /// Whether the output has other tensors than the index of the base names.
+  /// Whether the output's tensors differ from those that the base's index names.
   bool changes_index() const {
     return options_.dequantize ||
            std::any_of(weights_.begin(), weights_.end(),

@@ -2,10 +2,10 @@
 #ifndef LORMA_OPERATORS_DECOMPOSITIONS_HPP
 #define LORMA_OPERATORS_DECOMPOSITIONS_HPP
 
-/// The dense decompositions that the library stands on, each instantiated in one place.
+/// The dense decompositions that the library is built on, each instantiated in one place.
 ///
 /// All are templates (Real is double), so only callers pay their compile time; with LORMA_COMPILED
-/// they are linked from src/decompositions.cpp and nobody does.
+/// they are linked from src/decompositions.cpp and nobody pays.
 
 #include <Eigen/Cholesky>
 #include <Eigen/LU>
@@ -70,7 +70,7 @@ std::optional<Matrix<Real>> cholesky(const Matrix<Real>& M, double margin) {
   return llt.matrixLLT();
 }
 
-/// Q of M = Q R (m x min(m, n)): columns that span those of M, or more where M is rank deficient.
+/// Q of M = Q R (m x min(m, n)): columns that span those of M, or more if M is rank deficient.
 template <typename Real>
 Matrix<Real> orthonormal(const Matrix<Real>& M) {
   const Eigen::HouseholderQR<Matrix<Real>> qr(M);
@@ -86,15 +86,15 @@ Matrix<Real> triangle(const Matrix<Real>& M) {
       .template triangularView<Eigen::Upper>();
 }
 
-/// L R as a matrix of the same singular values but of the size of its factors: with QR of L and of
+/// A matrix with the nonzero singular values of L R, but no larger than r: with QR of L and of
 /// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
 template <typename Real>
 Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
   return triangle(L) * triangle<Real>(R.transpose()).transpose();
 }
 
-/// Eigen's decomposition of a finite M whose largest entries are near 1. Numbers that no rounding
-/// sees are left out: Eigen 3.4 would follow them beyond its arrays. Throws BackendError.
+/// Eigen's decomposition of a finite M whose largest entries are near 1. Numbers too small to
+/// affect any rounding are dropped: they make Eigen 3.4 run past its arrays. Throws BackendError.
 template <typename Real>
 Eigen::BDCSVD<Matrix<Real>> divided_svd(const Matrix<Real>& M, unsigned wanted) {
   constexpr double unseen = 0x1p-800;
@@ -112,7 +112,8 @@ Svd<Real> thin_svd(const Matrix<Real>& M) {
   return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
 }
 
-/// The same of a small square M by Jacobi's method, which keeps small singular values more exact.
+/// The same for a small square M by Jacobi's method, which gives small singular values more
+/// exactly.
 template <typename Real>
 Svd<Real> small_svd(const Matrix<Real>& M) {
   const Eigen::JacobiSVD<Matrix<Real>> svd(M, Eigen::ComputeFullU | Eigen::ComputeFullV);

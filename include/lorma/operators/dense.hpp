@@ -5,9 +5,9 @@
 /// P = I(s B A) formed once as an n x n view, then multiplied by a general product.
 ///
 /// The rotation of CyclicPermutation is a view with an odd leading dimension, which any gemm takes:
-/// no gather, no index table (a backend may prefer a pass that turns the rows). Cost of b columns:
-/// 2 n^2 r to form, 2 n^2 b for apply, 4 n^2 (b + r) for vjp; memory `copies` n^2, and once more
-/// during vjp.
+/// no gather, no index table (a backend may prefer a pass that rotates the rows). Cost of b
+/// columns: 2 n^2 r to form, 2 n^2 b for apply, 4 n^2 (b + r) for vjp; memory `copies` n^2, and
+/// once more during vjp.
 
 #include <algorithm>
 

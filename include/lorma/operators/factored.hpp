@@ -2,7 +2,7 @@
 #ifndef LORMA_OPERATORS_FACTORED_HPP
 #define LORMA_OPERATORS_FACTORED_HPP
 
-/// P = c I + s B A through its factors, c being what the inflation declares:
+/// P = c I + s B A through its factors, with the c that the inflation declares:
 ///   P Y = c Y + s B (A Y)
 /// Cost of b columns: 4 n r b flops for apply, 8 n r b more for vjp; memory r b.
 
@@ -24,7 +24,7 @@ class Operator<Factored, Inflation, Backend, S> {
 
   static Index kept_size(Index /*n*/, Index r, Index b) { return r * b; }
 
-  /// On the host a panel stays in the cache from one product to the next; a device reads it anew.
+  /// On the host a panel stays in cache from one product to the next; a device reads it again.
   static Work work(Action action, double n, double r, double b) {
     constexpr bool cached = OnHost<Backend>;
     const double panels = n * b * sizeof(S);
@@ -34,7 +34,7 @@ class Operator<Factored, Inflation, Backend, S> {
     return {.thin = 8 * n * r * b, .bytes = (cached ? 3 : 7) * panels, .starts = 5};
   }
 
-  /// Columns to take at a time so that they are read from memory once.
+  /// Columns to process at a time so that they are read from memory only once.
   Index panel() const {
     constexpr Index numbers = Backend::cache_bytes / Index(sizeof(S));
     return std::max<Index>(16, numbers / f_.dim());
@@ -74,7 +74,7 @@ class Operator<Factored, Inflation, Backend, S> {
   }
 
  private:
-  /// L X (r x b), into `kept` where given.
+  /// L X (r x b), into `kept` if given.
   MatrixView<S> project(Workspace& workspace, const MatrixView<const S>& L,
                         const MatrixView<const S>& X, S* kept) const {
     const MatrixView<S> U = kept != nullptr ? MatrixView<S>(kept, L.rows, X.cols, L.rows)

@@ -3,7 +3,7 @@
 #define LORMA_OPERATORS_INVERSE_HPP
 
 /// P^-1, with the same two actions as Operator, and what a weight loses when it is multiplied by P
-/// and by P^-1.
+/// and then by P^-1.
 ///
 /// P = c I + M with c != 0: the inverse has the same structure (shifted_core.hpp), O(n r^2) in
 /// double, then at most twice the cost of P. Every other inflation: LU of P in double, 2/3 n^3
@@ -25,17 +25,18 @@ struct RoundTrip {
   /// kappa, the 2-norm condition number of P or up to a third more; infinite when P is singular to
   /// the precision of double.
   double condition = 1.0;
-  /// beta, the size of the terms whose sum P is over the norm of P: large where factors cancel.
+  /// beta, the size of the terms that sum to P, divided by the norm of P: large if factors cancel.
   double growth = 1.0;
   double length = 1.0;      ///< n, the length of the sums
   double arithmetic = 0.0;  ///< epsilon of the type that merge computes in
 
-  /// What one rounding of the weight, stored in a type of this epsilon, and one of the terms of P
-  /// grow to, relative to it. With 1 or more, no digit is left of a weight in P's worst direction.
+  /// How large one rounding of the weight, stored in a type with this epsilon, and one of the terms
+  /// of P become, relative to the weight. At 1 or more, no digit of a weight in P's worst direction
+  /// is left.
   double loss(double epsilon) const {
     return 0.5 * (condition + 1.0) * (epsilon + (1.0 + growth) * arithmetic);
   }
-  /// Bound of |W' - W0| / |W0| (Frobenius norms), W' being W0 merged and unmerged.
+  /// Bound on |W' - W0| / |W0| (Frobenius norms), where W' is W0 merged and unmerged.
   double relative_error(double epsilon) const {
     return (condition + 1.0) *
            (0.5 * epsilon + (2.0 + std::sqrt(length)) * (1.0 + growth) * arithmetic);
@@ -44,18 +45,18 @@ struct RoundTrip {
 
 namespace detail {
 
-/// P^-1 = 1/c I + M' with M' of at most twice the rank of M.
+/// P^-1 = 1/c I + M', where M' has at most twice the rank of M.
 template <typename Inflation>
 concept InvertsByStructure = AddsIdentity<Inflation> &&(identity_multiple<Inflation> != 0.0);
 
-/// As much of an inflation as Factored asks for.
+/// The part of an inflation that Factored needs.
 template <typename Inflation>
 struct InverseInflation {
   static constexpr double adds_identity = 1.0 / identity_multiple<Inflation>;
 };
 
 /// X becomes T^-1 X for a triangular T (n x n), by blocks of rows: the products, which are nearly
-/// all, are the backend's. Takes memory from the workspace alone.
+/// all the work, are the backend's. Takes memory only from the workspace.
 template <unsigned Shape, typename Real>
 void solve_triangular(Workspace& workspace, const MatrixView<const Real>& T,
                       const MatrixView<Real>& X) {
@@ -140,9 +141,9 @@ class Inverse {
   }
 
  private:
-  /// Bounds |P| from above, entry by entry in the 2-norm: sum of diagonals times circulants for a
-  /// turn of M, whose norms are at most max |b_q| and the sum of |a_q|; else its Frobenius norm
-  /// and that of the products that M is a sum of.
+  /// Bounds |P| from above, entry by entry in the 2-norm: for a rotation of M, a sum of diagonals
+  /// times circulants, whose norms are at most max |b_q| and the sum of |a_q|; otherwise its
+  /// Frobenius norm and that of the products that sum to M.
   static double terms(const MatrixView<const double>& B, const MatrixView<const double>& A,
                       double scale, double norm) {
     const auto b = eigen_map<Eigen::ColMajor>(B);
@@ -200,8 +201,8 @@ class Inverse {
   RoundTrip round_trip_;
 };
 
-/// By structure, in memory of the backend: factors Q ((c I + C)^-1 - I / c) and Q^T rounded to S,
-/// or P^-1 itself where Q is square.
+/// By structure, in the backend's memory: factors Q ((c I + C)^-1 - I / c) and Q^T rounded to S,
+/// or P^-1 itself if Q is square.
 template <detail::InvertsByStructure Inflation, typename S, typename Backend>
 class Inverse<Inflation, S, Backend> {
   static constexpr double c = identity_multiple<Inflation>;
@@ -245,7 +246,7 @@ class Inverse<Inflation, S, Backend> {
     const auto B = Backend::on_host(workspace, f.B);
     const auto A = Backend::on_host(workspace, f.A);
     const ShiftedCore core = shifted_core(Factors<S>{B.view(), A.view(), f.scale}, c);
-    // What P's smallest singular value may be, the rounding of the core taken off.
+    // The least that P's smallest singular value may be, with the rounding of the core subtracted.
     const double least = core.smallest - 0x1p-50 * core.terms;
     constexpr double infinity = std::numeric_limits<double>::infinity();
     round_trip_ = {least > 0.0 ? core.largest / least : infinity, core.terms / core.largest,
@@ -271,7 +272,7 @@ class Inverse<Inflation, S, Backend> {
   RoundTrip round_trip_;
 };
 
-/// By factorization, multiplied in memory of a device: the matrix itself, rounded to S once.
+/// By factorization, multiplied in device memory: the matrix itself, rounded to S once.
 template <typename Inflation, typename S, typename Backend>
 requires(!OnHost<Backend> &&
          !detail::InvertsByStructure<Inflation>) class Inverse<Inflation, S, Backend> {

@@ -2,7 +2,7 @@
 #ifndef LORMA_OPERATORS_LARGEST_SINGULAR_VALUE_HPP
 #define LORMA_OPERATORS_LARGEST_SINGULAR_VALUE_HPP
 
-/// A bound of the 2-norm of a matrix that can only be multiplied by.
+/// A bound on the 2-norm of a matrix known only by its products.
 ///
 /// Lanczos' method on M^T M from a random vector of fixed seed. After 24 products the estimate of
 /// sigma_1^2 is below 3/4 of it with probability less than 1.7 sqrt(n) exp(-23.5) (Kuczynski and
@@ -17,8 +17,8 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// sigma_1(M) <= result <= 1.16 sigma_1(M) for M with n columns; gram(x) makes M^T M x of x, in
-/// place. NaN where a product overflows.
+/// sigma_1(M) <= result <= 1.16 sigma_1(M) for M with n columns; gram(x) replaces x by M^T M x.
+/// NaN if a product overflows.
 template <typename Gram>
 double bound_largest_singular_value(Index n, Gram&& gram) {
   constexpr Index most = 24;
@@ -37,14 +37,14 @@ double bound_largest_singular_value(Index n, Gram&& gram) {
     if (steps > 0) y -= beside(steps - 1) * last;
     beside(steps) = y.norm();
     ++steps;
-    // A NaN too ends the walk.
+    // A NaN also ends the loop.
     if (!(beside(steps - 1) > 0x1p-40 * diagonal.head(steps).maxCoeff())) break;
     last.swap(x);
     x = y / beside(steps - 1);
   }
   const double size = diagonal.head(steps).sum();  // the trace: none of its terms is negative
   if (!(size > 0.0 && std::isfinite(size))) return size;
-  // Eigen's deflation knows no scale: at 1 it is right.
+  // Eigen's deflation ignores the scale of the matrix: it is right at 1.
   Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen;
   eigen.computeFromTridiagonal(diagonal.head(steps) / size, beside.head(steps - 1) / size,
                                Eigen::EigenvaluesOnly);

@@ -2,7 +2,7 @@
 #ifndef LORMA_OPERATORS_OPERATOR_HPP
 #define LORMA_OPERATORS_OPERATOR_HPP
 
-/// The n x n operator P = I(BA), and the only three questions that are asked of it.
+/// The n x n operator P = I(BA), and the only three operations that are needed of it.
 ///
 /// Forward, backward and merge of both sides follow from
 ///   apply          out = P Y
@@ -16,7 +16,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// The questions whose cost differs.
+/// The operations whose cost differs.
 enum class Action : unsigned char { apply, vjp };  // apply_adjoint costs what apply does
 
 /// P for fixed factors. Construction prepares what does not depend on Y (Dense: P itself; Spectral:

@@ -23,11 +23,11 @@ namespace lorma::inline LORMA_ABI {
 struct ShiftedCore {
   Index dim = 0;       ///< n
   double shift = 1.0;  ///< c
-  /// The m that may differ from |c|, descending; NaN where the product overflowed.
+  /// The m singular values that may differ from |c|, descending; NaN if the product overflowed.
   Eigen::VectorXd singular_values;
   double largest = 1.0;   ///< sigma_1(P)
   double smallest = 1.0;  ///< sigma_n(P)
-  /// |c| + sum over q of |s| |b_q| |a_q|: how large the terms are whose sum is P.
+  /// |c| + sum over q of |s| |b_q| |a_q|: the size of the terms that sum to P.
   double terms = 1.0;
   Determinant determinant;  ///< of P
   Matrix<double> basis;     ///< Q (n x m)
@@ -41,7 +41,7 @@ struct ShiftedCore {
 
 namespace detail {
 
-/// Scales every column of M to a largest entry in [1/2, 1); returns the exponents that this took.
+/// Scales every column of M to a largest entry in [1/2, 1); returns the exponents taken out.
 template <typename Real>
 Eigen::VectorXi scale_columns(Matrix<Real>& M) {
   Eigen::VectorXi exponents = Eigen::VectorXi::Zero(M.cols());
@@ -54,7 +54,7 @@ Eigen::VectorXi scale_columns(Matrix<Real>& M) {
   return exponents;
 }
 
-/// L^T R, summed pairwise: its error grows with log n where a product's may grow with n.
+/// L^T R, summed pairwise: its error grows with log n, that of a product may grow with n.
 template <typename Real>
 Matrix<Real> inner_products(const Matrix<Real>& L, const Matrix<Real>& R, Index first,
                             Index count) {
@@ -74,7 +74,7 @@ ShiftedCore shifted_core(const PlusFactors& f, Real c) {
   const Eigen::VectorXi exponents = scale_columns(both);
   Matrix<Real> Q = orthonormal(both);
   const Index m = Q.cols();
-  // One step towards the nearest orthonormal matrix takes off what the length of the columns cost.
+  // One step towards the nearest orthonormal matrix removes the error due to the columns' length.
   Q *= 1.5 * Matrix<Real>::Identity(m, m) - 0.5 * inner_products(Q, Q, 0, n);
   const Matrix<Real> inside = inner_products(Q, both, 0, n);
   Vector<Real> sizes(r);

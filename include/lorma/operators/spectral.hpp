@@ -2,16 +2,17 @@
 #ifndef LORMA_OPERATORS_SPECTRAL_HPP
 #define LORMA_OPERATORS_SPECTRAL_HPP
 
-/// A turn of M without an n x n matrix: P = s sum_q diag(B_q) C(A_q), where C(a) is the circular
-/// cross-correlation with a, (C(a) y)(i) = sum_m a(m) y((i + m) mod n).
+/// A rotation of M without an n x n matrix: P = s sum_q diag(B_q) C(A_q), where C(a) is the
+/// circular cross-correlation with a, (C(a) y)(i) = sum_m a(m) y((i + m) mod n).
 ///
-/// A real column travels as a complex one of half its length, its even entries the real parts
-/// (docs/mathematics.md, section 4): columns never meet, so column j of a result follows from
-/// column j alone, to the bit. Factors and columns are brought near 1 by powers of two, so nothing
-/// overflows or vanishes on the way. Lengths that the transforms do not like (fft/plan.hpp) use the
-/// next one above 2n - 2, y laid out periodically. Cost of b columns in real transforms of length
-/// n: r + 1 for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r) a task. Sums over the
-/// batch are taken in the spectrum, by groups of columns whose size follows from b alone.
+/// A real column is transformed as a complex one of half its length, its even entries being the
+/// real parts (docs/mathematics.md, section 4): columns never mix, so column j of a result depends
+/// on column j alone, to the bit. Factors and columns are scaled near 1 by powers of two, so no
+/// intermediate value overflows or vanishes. Lengths that do not suit the transforms (fft/plan.hpp)
+/// use the next good one above 2n - 2, with y extended periodically. Cost of b columns in real
+/// transforms of length n: r + 1 for apply and for apply_adjoint, 2 r + 2 for vjp; memory O(n r)
+/// per task. Sums over the batch are taken in the spectrum, by groups of columns whose size depends
+/// on b alone.
 
 #include <algorithm>
 #include <cmath>
@@ -33,7 +34,7 @@ class Operator<Spectral, Inflation, Backend, S> {
                 "whose programs include lorma/cublas.hpp");
 };
 
-/// For every inflation that turns rows, on every backend in memory of the process.
+/// For every inflation that turns rows, on every backend in host memory.
 template <TurnsRows Inflation, OnHost Backend, typename S>
 class Operator<Spectral, Inflation, Backend, S> {
   using C = detail::ComplexLanes<S>;
@@ -91,8 +92,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   /// Nothing: transforming again is faster than reading (r + 1) times the size of Y from memory.
   static Index kept_size(Index /*n*/, Index /*r*/, Index /*b*/) { return 0; }
 
-  /// Transforms of the length that is really taken, two columns at a time, and those of the
-  /// factors.
+  /// Transforms of the length actually used, two columns at a time, and those of the factors.
   static Work work(Action action, double n, double r, double b) {
     const auto N = static_cast<double>(detail::signal_length<S>(static_cast<Index>(n)));
     const double transform = 2.5 * N * std::log2(std::max(N, 2.0));
@@ -142,8 +142,8 @@ class Operator<Spectral, Inflation, Backend, S> {
     }
     const auto frame = workspace.frame();
     const Index b = Y.cols;
-    // Groups of 16 to 32 columns, by b alone; each sums by itself, then they are added in order to
-    // the first, some at a time.
+    // Groups of 16 to 32 columns, set by b alone; each is summed by itself, then they are added to
+    // the first in order, a few at a time.
     const Index group = std::clamp<Index>((b + 15) / 16 * 2, 16, widest);
     const Index groups = (b + group - 1) / group;
     Panels all = panels(b, {G.order, Y.order, wants_input ? dY.order : G.order}, group);
@@ -151,7 +151,7 @@ class Operator<Spectral, Inflation, Backend, S> {
         std::clamp<Index>(workspace.executor().threads(), 1, std::max<Index>(1, groups));
     all.take(workspace, tasks);
     const Index numbers = r_ * (2 * W * size_ + N_);
-    // Sums stand for 2^exponent of themselves.
+    // The true sums are these times 2^exponent.
     S* total = workspace.template take_array<S>(numbers);
     S* partial = workspace.template take_array<S>(groups > 1 ? tasks * numbers : 0);
     int* exponents = workspace.template take_array<int>(tasks);
@@ -182,7 +182,7 @@ class Operator<Spectral, Inflation, Backend, S> {
     write_gradients(workspace, total, exponent, dA, dB, accumulate);
   }
 
-  /// apply on the columns of one panel, in memory of the caller: for batches of several adapters.
+  /// apply on the columns of one panel, in the caller's memory: for batches of several adapters.
   void apply_panel(const MatrixView<const S>& Y, const MatrixView<S>& out, Scratch scratch) const {
     const auto in = scratch.input(Y);
     const auto result = scratch.output(out);
@@ -207,7 +207,7 @@ class Operator<Spectral, Inflation, Backend, S> {
   using Exponents = detail::Exponents;
   static constexpr Index widest = 32;
 
-  /// Takes the spectrum of B_q . g into the sums of convolutions with A_q.
+  /// Adds the spectrum of B_q . g to the sums of convolutions with A_q.
   auto add_convolution(Index q, const Scratch& scratch) const {
     return [A = spectra_A_ + q * size_, sum = scratch.sum, sum_mirrored = scratch.sum_mirrored](
                Index k, const C& x) {
@@ -269,9 +269,9 @@ class Operator<Spectral, Inflation, Backend, S> {
   static C crossed(const C& a) { return twice(reinterpret_cast<const S*>(&a) + W / 2); }
   static C twice(const S* a) { return {detail::load_twice(a), detail::load_twice(a + W)}; }
 
-  /// Of a = e + T o and T^2 a as two columns, T the turn by one, the signals e + i (o - T^2 o) / 2
-  /// and -i (o + T^2 o) / 2 whose spectra correlate with a (docs/mathematics.md, section 4); its
-  /// own adjoint.
+  /// From a = e + T o and T^2 a as two columns, with T the rotation by one, makes the signals
+  /// e + i (o - T^2 o) / 2 and -i (o + T^2 o) / 2, whose spectra correlate with a
+  /// (docs/mathematics.md, section 4); its own adjoint.
   void cross(const Signal<S>& x) const {
     constexpr Index V = W / 2;
     for (Index i = 0; i < N_; i += W) {

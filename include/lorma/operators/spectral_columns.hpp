@@ -2,7 +2,7 @@
 #ifndef LORMA_OPERATORS_SPECTRAL_COLUMNS_HPP
 #define LORMA_OPERATORS_SPECTRAL_COLUMNS_HPP
 
-/// Between columns of the caller and the signals that Spectral transforms: two at a time, each
+/// Between the caller's columns and the signals that Spectral transforms: two at a time, each
 /// divided by a power of two near its largest entry.
 
 #include <algorithm>

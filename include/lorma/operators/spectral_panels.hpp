@@ -2,10 +2,10 @@
 #ifndef LORMA_OPERATORS_SPECTRAL_PANELS_HPP
 #define LORMA_OPERATORS_SPECTRAL_PANELS_HPP
 
-/// How Spectral walks over columns: tasks, the panels that each task takes, and what it works in.
+/// How Spectral goes through columns: tasks, the panels that each task takes, and their scratch.
 ///
-/// Columns are taken two at a time, side by side. Where some matrix is row-major, panels of it are
-/// copied: single columns would be read from every cache line.
+/// Columns are taken two at a time, side by side. If some matrix is row-major, panels of it are
+/// copied: reading single columns would touch every cache line.
 
 #include <algorithm>
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// What one task works in, for signals of N numbers.
+/// The scratch of one task, for signals of N numbers.
 template <typename Backend, typename S>
 struct SpectralScratch {
   using C = ComplexLanes<S>;
@@ -42,7 +42,7 @@ struct SpectralScratch {
   }
   /// Room for columns to be written.
   MatrixView<S> output(const MatrixView<S>& X) { return X.col_major() ? X : take(X.rows, X.cols); }
-  /// From that room to where they belong.
+  /// Copies them from that room to where they belong.
   static void write(const MatrixView<S>& panel, const MatrixView<S>& X) {
     Workspace unused;
     if (!X.col_major()) Backend::copy(unused, as_const(panel), X);
@@ -56,13 +56,13 @@ struct SpectralScratch {
   }
 };
 
-/// Cuts b columns into panels and shares them out among the tasks of an executor.
+/// Divides b columns into panels and distributes them among the tasks of an executor.
 template <typename Backend, typename S>
 class SpectralPanels {
   static constexpr Index W = lane_count<S>;
 
  public:
-  /// `size`: elements of a spectrum; `scratch`: what a transform needs besides.
+  /// `size`: elements of a spectrum; `scratch`: what a transform needs in addition.
   SpectralPanels(Index N, Index size, Index scratch, Index b,
                  std::initializer_list<StorageOrder> orders, Index widest = 32)
       : N_(N), size_(size), scratch_(scratch), b_(b) {
@@ -75,7 +75,7 @@ class SpectralPanels {
                              std::max<Index>((b_ + width_ - 1) / width_, 1));
   }
 
-  /// Scratch for so many tasks at a time, valid while the caller's frame is open.
+  /// Scratch for that many tasks at a time, valid while the caller's frame is open.
   void take(Workspace& workspace, Index tasks) {
     memory_ = workspace.take_array<S>(tasks * numbers());
   }
@@ -94,8 +94,8 @@ class SpectralPanels {
             panel()};
   }
 
-  /// Calls f(first column, columns, scratch) for panels of all columns, which no sum joins, on the
-  /// threads of the workspace's executor.
+  /// Calls f(first column, columns, scratch) for panels of all columns, when no sum runs over them,
+  /// on the threads of the workspace's executor.
   template <typename F>
   void run(Workspace& workspace, F&& f) {
     const auto frame = workspace.frame();

@@ -44,7 +44,7 @@ struct CheckInflation {
 /// Base classes, so that their asserts come first.
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend>
 struct CheckPolicies : CheckInflation<Inflation>, CheckBackend<Backend> {
-  /// What is no backend at all is refused below, by its own sentence.
+  /// A type that is no backend at all is refused below, with its own sentence.
   template <typename B>
   static constexpr bool computes() {
     if constexpr (BackendPolicy<B>) {

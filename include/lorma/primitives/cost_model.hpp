@@ -8,8 +8,8 @@
 ///   for (const RouteEstimate& e : A::explain({.d=1024, .k=1024, .b=256, .r=8}, Task::Training))
 ///     std::cout << e.name << ' ' << e.work.flops() << ' ' << e.seconds << (e.chosen ? " <-" : "");
 ///
-/// What an evaluation does is said by the evaluation (Operator::work). The seconds follow from the
-/// backend's CostRates and matter only as ratios.
+/// The evaluation itself reports the work that it does (Operator::work). The seconds follow from
+/// the backend's CostRates and matter only as ratios.
 
 #include <array>
 #include <string>
@@ -29,7 +29,7 @@ struct CallSizes {
   Index r = 0;
 };
 
-/// What is asked of the layer.
+/// The task that the layer is used for.
 enum class Task : unsigned char { Forward, Training, Merge };
 
 /// One line of explain().
@@ -95,7 +95,7 @@ std::size_t cheapest(RouteList<Routes...>, const CallSizes& call, Task task,
   }
 }
 
-/// Estimates for every legal route of an order, the one it takes marked.
+/// Estimates for every legal route of an order, with the chosen one marked.
 template <typename Order, typename Inflation, typename Side, typename S, typename Backend>
 std::vector<RouteEstimate> explain(const CallSizes& call, Task task, const CostRates& rates) {
   using Routes = RoutesFor<Order, Inflation>;

@@ -14,7 +14,7 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// The routes that a weight permits: one that is only an action is never multiplied by P.
+/// The routes that a weight permits: P is never multiplied by one that is only an action.
 template <typename Order, typename Inflation, typename Weight>
 using UsableRoutes = std::conditional_t<Weight::has_entries, RoutesFor<Order, Inflation>,
                                         ActivationRoutesFor<Order, Inflation>>;
@@ -46,14 +46,14 @@ TapeKey tape_key(Index d, Index k, Index b, Index r) {
           &type_identity_of<Route, Inflation, Side>};
 }
 
-/// X for a later backward: copied unless the tape borrows and the caller's memory is meant.
+/// X for a later backward: copied unless the tape borrows and X is in the caller's memory.
 template <typename S>
 struct LayerInput {
   MatrixView<const S> view;
   bool is_copy = false;  ///< the door's, which does not outlive the call
 };
 
-/// One way through the layer, which all orders that permit it share. Defined out of the class, so
+/// One way through the layer, shared by all orders that permit it. Defined outside the class, so
 /// that a program that links lorma::compiled does not compile it.
 template <typename Route, typename S, typename Inflation, typename Side, typename Backend,
           typename Weight>

@@ -4,7 +4,7 @@
 
 /// The frozen weight W0 (d x k) as the algorithms see it: entries, or only an action.
 ///
-/// A quantized or sharded base needs no more than
+/// A quantized or sharded base needs only
 ///   struct Base {
 ///     lorma::Index rows() const; lorma::Index cols() const;      // d, k
 ///     auto apply(const auto& X) const;                           // W0 X,   d x b
@@ -15,7 +15,7 @@
 /// also has
 ///     void apply_into(const auto& X, auto& out) const;
 ///     void apply_adjoint_into(const auto& G, auto& out) const;
-/// writes into Maps over memory of lorma or of the caller, and a step with it allocates nothing.
+/// writes into Maps over lorma's or the caller's memory, and a step with it allocates nothing.
 
 #include <concepts>
 
@@ -48,7 +48,7 @@ concept LinearOperator = !HostMatrix<W> && detail::HasSizes<W> && detail::HasApp
 
 namespace detail {
 
-/// W0 by its entries, in memory of the backend; T may be a storage-only type.
+/// W0 by its entries, in the backend's memory; T may be a storage-only type.
 template <typename Backend, typename T>
 struct EntriesWeight {
   static constexpr bool has_entries = true;
@@ -120,7 +120,7 @@ struct ActionWeight {
   }
 };
 
-/// The sentence for what is almost a base.
+/// The sentence for a type that is almost a base.
 template <typename W0, typename S>
 constexpr bool is_base() {
   static_assert(HasSizes<W0>,

@@ -6,7 +6,7 @@
 /// on columns.
 ///
 /// Cost: one apply of P on k (Pre) or d (Post) columns. A weight of half or bfloat16 is computed in
-/// float by panels and rounded once.
+/// float, panel by panel, and rounded once.
 
 #include "lorma/backend/eigen_cpu.hpp"
 #include "lorma/backend/panels.hpp"
@@ -68,13 +68,13 @@ void multiply_weight(typename Backend::Workspace& workspace, const Op& P,
   }
 }
 
-/// Where P acts is no question for a merge; only the evaluation is.
+/// For a merge there is no choice of where P acts, only of the evaluation.
 template <typename Order, typename Inflation>
 using MergeRoutes =
     std::conditional_t<(ActivationRoutesFor<Order, Inflation>::size > 0),
                        ActivationRoutesFor<Order, Inflation>, RoutesFor<Order, Inflation>>;
 
-/// W0 (d x k) must have the side of P's size n.
+/// The side of W0 (d x k) on which P acts must have P's size n.
 template <typename Side, typename S>
 void check_weight(std::string_view function, std::string_view what, const Factors<S>& f, Index d,
                   Index k) {

@@ -2,8 +2,8 @@
 #ifndef LORMA_PRIMITIVES_ROUTE_HPP
 #define LORMA_PRIMITIVES_ROUTE_HPP
 
-/// A route is one way through a layer: where P acts and how it is evaluated. An order policy stands
-/// for a list of routes known at compile time; the cost model chooses among them at run time.
+/// A route is one way through a layer: where P acts and how it is evaluated. An order policy means
+/// a list of routes known at compile time; the cost model chooses among them at run time.
 
 #include <array>
 #include <string>

@@ -2,7 +2,7 @@
 #ifndef LORMA_PRIMITIVES_TAPE_HPP
 #define LORMA_PRIMITIVES_TAPE_HPP
 
-/// What forward leaves for backward, and the scratch both use.
+/// What forward stores for backward, and the scratch that both use.
 ///
 ///   Tape<float> tape;                       // or Tape<MyAdapter>, Tape<MyComposition>
 ///   auto H = adapter.forward(W0, X, tape);
@@ -30,7 +30,7 @@ namespace lorma::inline LORMA_ABI {
 /// either way.
 enum class TapeInput : unsigned char { copy, borrow };
 
-/// Who recorded a stage of a tape; backward compares it with who asks.
+/// What recorded a stage of a tape; backward compares it with its own key.
 struct TapeKey {
   std::string_view place;       ///< of P: "ActivationFirst" or "WeightFirst"
   std::string_view evaluation;  ///< "Factored", "Dense", "Spectral" or yours
@@ -161,14 +161,14 @@ class BasicTape {
   /// Forgets the record, keeps the memory.
   void clear() { recorded_ = 0; }
 
-  /// \name For the verbs
+  /// \name For the library's own functions
   ///@{
   using Stage = detail::TapeStage<S, Backend>;
 
   const Context& context() const { return context_; }
   /// Whether an input of the caller may be pointed to.
   bool borrows() const { return mode_ == TapeInput::borrow; }
-  /// Begins a record of so many stages; nothing is recorded until finish.
+  /// Begins a record with that many stages; nothing is recorded until finish.
   void begin(std::size_t stages) {
     recorded_ = 0;
     if (stages_.size() < stages) stages_.resize(stages);

@@ -5,8 +5,8 @@
 /// unmerge behind the door: W becomes P^-1 W (Pre) or W P^-1 (Post), without a copy of the weight
 /// that was merged.
 ///
-/// A weight that was merged and is unmerged comes back with the error of RoundTrip::relative_error
-/// at most. Where RoundTrip::loss is 1 or more in the weight's own type, RankDeficient is thrown
+/// A weight that is merged and then unmerged comes back with an error of RoundTrip::relative_error
+/// at most. If RoundTrip::loss is 1 or more in the weight's own type, RankDeficient is thrown
 /// and W is untouched. Cost: see operators/inverse.hpp. Allocates; waits for a device.
 
 #include <sstream>
@@ -18,7 +18,7 @@ namespace lorma::inline LORMA_ABI {
 
 namespace detail {
 
-/// Throws RankDeficient where a weight would lose all its digits: `loss` is 1 or more.
+/// Throws RankDeficient if a weight would lose all its digits: `loss` is 1 or more.
 inline void check_invertible(std::string_view inflation, const RoundTrip& round_trip, double loss,
                              double epsilon) {
   if (loss < 1.0) return;
