@@ -11,13 +11,22 @@
 
 using namespace lorma_tests;
 
-TEST_CASE("the command line: exit codes, dry run, JSON") {
-  const ScratchDirectory directory;
-  lorma::write_safetensors(directory.path() / "base.safetensors",
+namespace {
+
+/// base.safetensors of one weight, and the directory `adapter` for it.
+void write_base_and_adapter(const fs::path& p) {
+  lorma::write_safetensors(p / "base.safetensors",
                            {TensorSource::copy("w", weight<float>(4, 4, 1))});
   LormaAdapter adapter;
   adapter.layers = {layer("w", 4, 1, "Identity", "Pre")};
-  write_lorma_adapter(directory.path() / "adapter", adapter);
+  write_lorma_adapter(p / "adapter", adapter);
+}
+
+}  // namespace
+
+TEST_CASE("the command line: exit codes, dry run, JSON") {
+  const ScratchDirectory directory;
+  write_base_and_adapter(directory.path());
   const std::string p = directory.path().string();
   const auto shell = [&](const std::string& arguments) {
     return lorma_tests::shell(directory.path(), arguments);
@@ -49,11 +58,7 @@ TEST_CASE("the command line: exit codes, dry run, JSON") {
 TEST_CASE("the output stands though its report cannot be printed; a report alone needs a place") {
   const ScratchDirectory directory;
   const fs::path p = directory.path();
-  lorma::write_safetensors(p / "base.safetensors",
-                           {TensorSource::copy("w", weight<float>(4, 4, 1))});
-  LormaAdapter adapter;
-  adapter.layers = {layer("w", 4, 1, "Identity", "Pre")};
-  write_lorma_adapter(p / "adapter", adapter);
+  write_base_and_adapter(p);
   const std::string q = p.string();
   const auto code = [&](const std::string& arguments, const std::string& after) {
     const int status =
@@ -74,11 +79,7 @@ TEST_CASE("the output stands though its report cannot be printed; a report alone
 TEST_CASE("words for what is not known: a verb, a layout, a strength, a rename, a place") {
   const ScratchDirectory directory;
   const fs::path p = directory.path();
-  lorma::write_safetensors(p / "base.safetensors",
-                           {TensorSource::copy("w", weight<float>(4, 4, 1))});
-  LormaAdapter adapter;
-  adapter.layers = {layer("w", 4, 1, "Identity", "Pre")};
-  write_lorma_adapter(p / "adapter", adapter);
+  write_base_and_adapter(p);
   const std::string q = p.string();
   const auto refused = [&](const std::string& arguments, const char* words) {
     CAPTURE(arguments);

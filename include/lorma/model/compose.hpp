@@ -157,6 +157,19 @@ void resize_layer(const PlusFactors& factors, const ResizeOptions& options, Laye
   report.layers.push_back({name_of(layer), rank, change.dropped});
 }
 
+/// The one of the two that was made.
+inline void write_either(const std::filesystem::path& out, bool is_lorma,
+                         const LormaAdapter& multiplicative, PeftLora& lora,
+                         const Monitor& monitor) {
+  const Writing writing(monitor);
+  if (is_lorma) {
+    write_lorma_adapter(out, multiplicative);
+  } else {
+    make_portable(lora);
+    write_peft_lora(out, lora);
+  }
+}
+
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION AdapterReport compose(const ComposeOptions& options, const Monitor& monitor) {
@@ -200,13 +213,7 @@ LORMA_MODEL_FUNCTION AdapterReport compose(const ComposeOptions& options, const 
     report.layers.push_back({layer.module, layer.A.rows(), 0.0});
   }
   if (options.dry_run) return report;
-  const detail::Writing writing(monitor);
-  if (is_lorma) {
-    write_lorma_adapter(options.out, multiplicative);
-  } else {
-    make_portable(lora);
-    write_peft_lora(options.out, lora);
-  }
+  detail::write_either(options.out, is_lorma, multiplicative, lora, monitor);
   return report;
 }
 
@@ -235,13 +242,7 @@ LORMA_MODEL_FUNCTION AdapterReport resize(const ResizeOptions& options, const Mo
   }
   warn_of_residuals(report);
   if (options.dry_run) return report;
-  const detail::Writing writing(monitor);
-  if (is_lorma) {
-    write_lorma_adapter(options.out, multiplicative);
-  } else {
-    make_portable(lora);
-    write_peft_lora(options.out, lora);
-  }
+  detail::write_either(options.out, is_lorma, multiplicative, lora, monitor);
   return report;
 }
 #endif

@@ -88,25 +88,22 @@ template <typename T>
 void measure(const SafetensorsFile& file, const InspectOptions& options, MatrixLine& line) {
   const StoredMatrix<T> stored = file.matrix_view<T>(line.name);
   const auto M = stored.map();
+  const auto take = [&line](const auto& measured) {
+    line.rank = measured.rank;
+    line.rank_beyond_storage = measured.rank_beyond_storage;
+    line.condition = measured.condition;
+    line.stable_rank = measured.stable_rank;
+    line.largest = measured.largest;
+    line.smallest = measured.smallest;
+  };
   if (options.spectra) {
     const Eigen::VectorXd sigma = analysis::singular_values_by_panels(M);
     const auto report = analysis::rank_report_from(sigma, M);
-    line.rank = report.rank;
-    line.rank_beyond_storage = report.rank_beyond_storage;
-    line.condition = report.condition;
-    line.stable_rank = report.stable_rank;
+    take(report);
     line.effective_rank = report.effective_rank;
-    line.largest = report.largest;
-    line.smallest = report.smallest;
     line.spectrum.assign(sigma.data(), sigma.data() + sigma.size());
   } else {
-    const auto summary = analysis::rank_summary(M);
-    line.rank = summary.rank;
-    line.rank_beyond_storage = summary.rank_beyond_storage;
-    line.condition = summary.condition;
-    line.stable_rank = summary.stable_rank;
-    line.largest = summary.largest;
-    line.smallest = summary.smallest;
+    take(analysis::rank_summary(M));
   }
   const auto full = static_cast<double>(std::min(M.rows(), M.cols()));
   line.fraction = full > 0.0 ? static_cast<double>(line.rank) / full : 1.0;

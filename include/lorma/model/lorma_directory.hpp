@@ -15,7 +15,9 @@
 /// `peft_type` is LORMA, never LORA, so that no runtime of additive adapters takes it for one. Each
 /// layer names the fingerprint of the weight that it was made for.
 
+#include <array>
 #include <map>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -25,7 +27,6 @@
 #include "lorma/io/safetensors_reader.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
-#include "lorma/model/peft_config.hpp"
 #include "lorma/model/peft_tensors.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -206,11 +207,7 @@ LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path
   }
   constexpr std::array<std::string_view, 2> factors = {"lorma_A", "lorma_B"};
   detail::PeftTensors found(file, factors, problems);
-  std::set<std::string, std::less<>> modules_to_save;
-  for (std::string& name : detail::names_of(fields, "modules_to_save")) {
-    modules_to_save.insert(std::move(name));
-  }
-  found.name_saved(modules_to_save, false);
+  found.name_saved(fields, false);
   adapter.saved = found.saved();
   for (const auto& module : found.modules()) {
     for (const auto& [factor, tensor] : module.second) {

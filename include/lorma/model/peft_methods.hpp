@@ -268,11 +268,7 @@ LORMA_MODEL_FUNCTION std::vector<Change> read_peft_method(const std::filesystem:
                                                      "road_alpha", "deft_P", "deft_R"};
   std::vector<std::string> problems;
   lorma::detail::PeftTensors found(*file, parts, problems);
-  std::set<std::string, std::less<>> modules_to_save;
-  for (std::string& name : lorma::detail::names_of(fields, "modules_to_save")) {
-    modules_to_save.insert(std::move(name));
-  }
-  found.name_saved(modules_to_save, fields.text("bias", "none") != "none");
+  found.name_saved(fields, fields.text("bias", "none") != "none");
   if (found.modules().empty() && problems.empty()) {
     problems.emplace_back("expected the tensors of an adapter, got none");
   }

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "lorma/io/safetensors_reader.hpp"
+#include "lorma/model/peft_config.hpp"
 
 namespace lorma::inline LORMA_ABI {
 
@@ -126,7 +127,9 @@ class PeftTensors {
   const std::vector<SavedTensor>& saved() const { return saved_; }
 
   /// Marks those that the configuration names: modules_to_save, and biases where it has any.
-  void name_saved(const std::set<std::string, std::less<>>& modules_to_save, bool biases) {
+  void name_saved(const JsonFields& fields, bool biases) {
+    const std::vector<std::string> names = names_of(fields, "modules_to_save");
+    const std::set<std::string, std::less<>> modules_to_save(names.begin(), names.end());
     for (SavedTensor& tensor : saved_) {
       const std::string_view name = tensor.name;
       tensor.is_named = biases && (name == "bias" || name.ends_with(".bias"));

@@ -265,8 +265,6 @@ LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& path) 
   const std::filesystem::path tensors = detail::tensors_in(path);
   PeftLora lora;
   std::vector<std::string> target_parameters;
-  std::set<std::string, std::less<>> modules_to_save;
-  bool biases = false;
   bool dora = false;
   std::optional<detail::JsonDocument> config;
   const std::filesystem::path config_path = path / adapter_config_name;
@@ -279,11 +277,7 @@ LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& path) 
     lora.use_rslora = fields.boolean("use_rslora");
     lora.fan_in_fan_out = fields.boolean("fan_in_fan_out");
     dora = fields.boolean("use_dora");
-    biases = fields.text("bias", "none") != "none";
     target_parameters = detail::names_of(fields, "target_parameters");
-    for (std::string& name : detail::names_of(fields, "modules_to_save")) {
-      modules_to_save.insert(std::move(name));
-    }
   }
   detail::LoraScales scales =
       config ? detail::LoraScales(config_path, *config) : detail::LoraScales();
@@ -293,7 +287,10 @@ LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& path) 
       "lora_up", "alpha",  "lora_down",        "lora_mid",         "dora_scale"};
   std::vector<std::string> problems;
   detail::PeftTensors found(*lora.file, parts, problems);
-  found.name_saved(modules_to_save, biases);
+  if (config) {
+    const detail::JsonFields fields(config_path, config->value);
+    found.name_saved(fields, fields.text("bias", "none") != "none");
+  }
   lora.saved = found.saved();
   std::set<std::string> modules;
   for (const auto& [module, tensors_of_module] : found.modules()) {

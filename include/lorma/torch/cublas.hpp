@@ -11,7 +11,9 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
+#include <array>
 #include <map>
+#include <utility>
 
 #include "lorma/cublas.hpp"
 #include "lorma/torch/tensors.hpp"
@@ -40,37 +42,41 @@ DeviceView<S> device_result(const CudaContext& context, const Tensor& t, bool wa
   return {context, contiguous_matrix<S>(t, wanted)};
 }
 
-template <typename S>
-using CublasPi = AdapterView<S, CyclicPermutation, Auto, Pre, CuBlas>;
+/// Calls f(P, workspace) for P of factors on the current stream of their device.
+template <typename S, typename F>
+void with_cublas(const Tensor& B, const Tensor& A, double scale, F&& f) {
+  const c10::cuda::CUDAGuard device(B.device());
+  DeviceWorkspace& workspace = device_scratch();
+  const CudaContext& context = workspace.context();
+  const AdapterView<S, CyclicPermutation, Auto, Pre, CuBlas> p(
+      device_tensor<S>(context, B), device_tensor<S>(context, A), static_cast<S>(scale));
+  f(p, workspace);
+}
 
-/// out = P y or P^T y for tokens y [b, n]; all contiguous, of scalar S, on one device.
+/// out = P y or P^T y for tokens y [b, n]; all contiguous, of scalar S, on one device. Throws
+/// BackendError, also for memory.
 template <typename S>
 void cyclic_apply_by_cublas(const Tensor& y, const Tensor& B, const Tensor& A, double scale,
                             bool adjoint, const Tensor& out) {
-  const c10::cuda::CUDAGuard device(y.device());
-  DeviceWorkspace& workspace = device_scratch();
-  const CudaContext& context = workspace.context();
-  const CublasPi<S> p(device_tensor<S>(context, B), device_tensor<S>(context, A),
-                      static_cast<S>(scale));
-  const auto to = device_result<S>(context, out).transposed();
-  const auto from = device_tensor<S>(context, y).transposed();
-  adjoint ? p.apply_adjoint_into(to, from, workspace) : p.apply_into(to, from, workspace);
+  with_cublas<S>(B, A, scale, [&](const auto& p, DeviceWorkspace& workspace) {
+    const auto to = device_result<S>(workspace.context(), out).transposed();
+    const auto from = device_tensor<S>(workspace.context(), y).transposed();
+    adjoint ? p.apply_adjoint_into(to, from, workspace) : p.apply_into(to, from, workspace);
+  });
 }
 
-/// Gradients of <g, P y> into those of dY, dB and dA that hold numbers; as above.
+/// Gradients of <g, P y> into those of dY, dB and dA that are wanted; as above.
 template <typename S>
 void cyclic_vjp_by_cublas(const Tensor& g, const Tensor& y, const Tensor& B, const Tensor& A,
                           double scale, const Tensor& dY, const Tensor& dB, const Tensor& dA,
                           std::array<bool, 3> wanted) {
-  const c10::cuda::CUDAGuard device(y.device());
-  DeviceWorkspace& workspace = device_scratch();
-  const CudaContext& context = workspace.context();
-  const CublasPi<S> p(device_tensor<S>(context, B), device_tensor<S>(context, A),
-                      static_cast<S>(scale));
-  p.vjp_into(device_result<S>(context, dY, wanted[0]).transposed(),
-             device_result<S>(context, dA, wanted[2]), device_result<S>(context, dB, wanted[1]),
-             device_tensor<S>(context, y).transposed(), device_tensor<S>(context, g).transposed(),
-             workspace);
+  with_cublas<S>(B, A, scale, [&](const auto& p, DeviceWorkspace& workspace) {
+    const CudaContext& context = workspace.context();
+    p.vjp_into(device_result<S>(context, dY, wanted[0]).transposed(),
+               device_result<S>(context, dA, wanted[2]), device_result<S>(context, dB, wanted[1]),
+               device_tensor<S>(context, y).transposed(), device_tensor<S>(context, g).transposed(),
+               workspace);
+  });
 }
 
 }  // namespace lorma::inline LORMA_ABI::torch::detail

@@ -69,38 +69,12 @@ inline Tensor result_like(const Tensor& of, bool wanted = true) {
                    of.options().memory_format(at::MemoryFormat::Contiguous));
 }
 
-/// P y or P^T y for y [b, n] on a device that is not the CPU, all of one scalar.
-inline Tensor cyclic_apply_on_device(const Tensor& y, const Tensor& B, const Tensor& A,
-                                     double scale, bool adjoint) {
+/// Whether lorma's own kernels take y.
+inline bool has_kernels(const Tensor& y) {
 #ifdef LORMA_TORCH_CUBLAS
-  if (y.is_cuda()) {
-    const Tensor out = result_like(y);
-    with_scalar(y, [&]<typename S>(S) {
-      cyclic_apply_by_cublas<S>(y.contiguous(), B.contiguous(), A.contiguous(), scale, adjoint,
-                                out);
-    });
-    return out;
-  }
+  if (y.is_cuda()) return true;
 #endif
-  return cyclic_apply_by_torch(y, B, A, scale, adjoint);
-}
-
-inline CyclicGradients cyclic_vjp_on_device(const Tensor& g, const Tensor& y, const Tensor& B,
-                                            const Tensor& A, double scale,
-                                            [[maybe_unused]] std::array<bool, 3> wanted) {
-#ifdef LORMA_TORCH_CUBLAS
-  if (y.is_cuda()) {
-    const Tensor dY = result_like(y, wanted[0]);
-    const Tensor dB = result_like(B, wanted[1]);
-    const Tensor dA = result_like(A, wanted[2]);
-    with_scalar(y, [&]<typename S>(S) {
-      cyclic_vjp_by_cublas<S>(g.contiguous(), y.contiguous(), B.contiguous(), A.contiguous(), scale,
-                              dY, dB, dA, wanted);
-    });
-    return {dY, dB, dA};
-  }
-#endif
-  return cyclic_vjp_by_torch(g, y, B, A, scale);
+  return y.is_cpu();
 }
 
 /// P y (or P^T y) along the last axis, contiguous, of y's type.
@@ -110,21 +84,52 @@ inline Tensor cyclic_apply_kernel(const Tensor& y, const Tensor& B, const Tensor
   const Tensor in = tokens_of(y);
   const Tensor b = B.to(in.scalar_type());
   const Tensor a = A.to(in.scalar_type());
-  Tensor out;
-  if (!y.is_cpu()) {
-    out = cyclic_apply_on_device(in, b, a, scale, adjoint);
-  } else {
-    out = result_like(in);
-    with_scalar(y, [&]<typename S>(S) {
-      const AdapterView<S, CyclicPermutation> p(tensor_matrix<S>(b), tensor_matrix<S>(a),
-                                                static_cast<S>(scale));
-      Scratch scratch;
-      const MatrixView<S> to = contiguous_matrix<S>(out).transposed();
-      adjoint ? p.apply_adjoint_into(to, tensor_matrix<S>(in.t()), scratch.workspace())
-              : p.apply_into(to, tensor_matrix<S>(in.t()), scratch.workspace());
-    });
-  }
-  return out.to(y.scalar_type()).view(y.sizes());
+  const auto as_y = [&y](const Tensor& h) { return h.to(y.scalar_type()).view(y.sizes()); };
+  if (!has_kernels(y)) return as_y(cyclic_apply_by_torch(in, b, a, scale, adjoint));
+  const Tensor out = result_like(in);
+  with_scalar(y, [&]<typename S>(S) {
+#ifdef LORMA_TORCH_CUBLAS
+    if (y.is_cuda()) {
+      cyclic_apply_by_cublas<S>(in.contiguous(), b.contiguous(), a.contiguous(), scale, adjoint,
+                                out);
+      return;
+    }
+#endif
+    const AdapterView<S, CyclicPermutation> p(tensor_matrix<S>(b), tensor_matrix<S>(a),
+                                              static_cast<S>(scale));
+    Scratch scratch;
+    const MatrixView<S> to = contiguous_matrix<S>(out).transposed();
+    adjoint ? p.apply_adjoint_into(to, tensor_matrix<S>(in.t()), scratch.workspace())
+            : p.apply_into(to, tensor_matrix<S>(in.t()), scratch.workspace());
+  });
+  return as_y(out);
+}
+
+/// Gradients of <g, P y> for g and y [b, n], all of one scalar; by torch's FFT also those that are
+/// not wanted.
+inline CyclicGradients cyclic_vjp_of_tokens(const Tensor& g, const Tensor& y, const Tensor& B,
+                                            const Tensor& A, double scale,
+                                            std::array<bool, 3> wanted) {
+  if (!has_kernels(y)) return cyclic_vjp_by_torch(g, y, B, A, scale);
+  const Tensor dY = result_like(y, wanted[0]);
+  const Tensor dB = result_like(B, wanted[1]);
+  const Tensor dA = result_like(A, wanted[2]);
+  with_scalar(y, [&]<typename S>(S) {
+#ifdef LORMA_TORCH_CUBLAS
+    if (y.is_cuda()) {
+      cyclic_vjp_by_cublas<S>(g.contiguous(), y.contiguous(), B.contiguous(), A.contiguous(), scale,
+                              dY, dB, dA, wanted);
+      return;
+    }
+#endif
+    const AdapterView<S, CyclicPermutation> p(tensor_matrix<S>(B), tensor_matrix<S>(A),
+                                              static_cast<S>(scale));
+    Scratch scratch;
+    p.vjp_into(contiguous_matrix<S>(dY, wanted[0]).transposed(),
+               contiguous_matrix<S>(dA, wanted[2]), contiguous_matrix<S>(dB, wanted[1]),
+               tensor_matrix<S>(y.t()), tensor_matrix<S>(g.t()), scratch.workspace());
+  });
+  return {dY, dB, dA};
 }
 
 /// Gradients of <g, P y> in y, B and A, contiguous, each of the type of what it is the gradient of.
@@ -136,29 +141,14 @@ inline CyclicGradients cyclic_vjp_kernel(const Tensor& g, const Tensor& y, const
   TORCH_CHECK(g.sizes() == y.sizes(), "lorma::torch::multiply_backward: expected g of y's shape ",
               y.sizes(), ", got ", g.sizes());
   const Tensor in = tokens_of(y);
-  const Tensor gradient = tokens_of(g).to(in.scalar_type());
-  const Tensor b = B.to(in.scalar_type());
-  const Tensor a = A.to(in.scalar_type());
-  Tensor dY = result_like(in, wanted[0] && y.is_cpu());
-  Tensor dB = result_like(b, wanted[1] && y.is_cpu());
-  Tensor dA = result_like(a, wanted[2] && y.is_cpu());
-  if (!y.is_cpu()) {
-    const auto all = cyclic_vjp_on_device(gradient, in, b, a, scale, wanted);
-    if (wanted[0]) dY = std::get<0>(all);
-    if (wanted[1]) dB = std::get<1>(all);
-    if (wanted[2]) dA = std::get<2>(all);
-  } else {
-    with_scalar(y, [&]<typename S>(S) {
-      const AdapterView<S, CyclicPermutation> p(tensor_matrix<S>(b), tensor_matrix<S>(a),
-                                                static_cast<S>(scale));
-      Scratch scratch;
-      p.vjp_into(contiguous_matrix<S>(dY, wanted[0]).transposed(),
-                 contiguous_matrix<S>(dA, wanted[2]), contiguous_matrix<S>(dB, wanted[1]),
-                 tensor_matrix<S>(in.t()), tensor_matrix<S>(gradient.t()), scratch.workspace());
-    });
-  }
-  dY = dY.to(y.scalar_type());
-  return {wanted[0] ? dY.view(y.sizes()) : dY, dB.to(B.scalar_type()), dA.to(A.scalar_type())};
+  const auto type = in.scalar_type();
+  const auto all =
+      cyclic_vjp_of_tokens(tokens_of(g).to(type), in, B.to(type), A.to(type), scale, wanted);
+  const auto as = [](const Tensor& gradient, const Tensor& of, bool is_wanted) {
+    return is_wanted ? gradient.to(of.scalar_type()).view(of.sizes()) : result_like(of, false);
+  };
+  return {as(std::get<0>(all), y, wanted[0]), as(std::get<1>(all), B, wanted[1]),
+          as(std::get<2>(all), A, wanted[2])};
 }
 ///@}
 
