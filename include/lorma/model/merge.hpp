@@ -16,19 +16,17 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
-#include <future>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lorma/io/atomic_directory.hpp"
-#include "lorma/io/json_file.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/fit.hpp"
 #include "lorma/model/merge_record.hpp"
+#include "lorma/model/merged_files.hpp"
 #include "lorma/model/merged_weight.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/read_changes.hpp"
@@ -85,48 +83,6 @@ LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monito
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
 
-/// Weights in a known order, the next ones computed while one is written.
-class Ahead {
- public:
-  Ahead(std::vector<const MergedWeight*> weights, const Computation& how, unsigned count,
-        const Monitor& monitor)
-      : weights_(std::move(weights)), how_(how), monitor_(monitor) {
-    for (unsigned i = 0; i < std::max(count, 1U); ++i) start(std::make_unique<WeightScratch>());
-  }
-
-  /// Passes the next weight to the sink, then begins another one in its memory.
-  void write(const ByteSink& sink) {
-    results_.front().done.get();
-    std::unique_ptr<WeightScratch> scratch = std::move(results_.front().scratch);
-    results_.pop_front();
-    sink(scratch->bytes);
-    start(std::move(scratch));
-  }
-
- private:
-  struct Result {
-    std::unique_ptr<WeightScratch> scratch;
-    std::future<void> done;  // its destructor waits: last to be made, first to go
-  };
-
-  void start(std::unique_ptr<WeightScratch> scratch) {
-    if (next_ == weights_.size()) return;
-    const MergedWeight& weight = *weights_[next_++];
-    WeightScratch& memory = *scratch;
-    results_.push_back({std::move(scratch), {}});
-    results_.back().done = std::async(std::launch::async, [this, &weight, &memory] {
-      if (monitor_.begin_thread) monitor_.begin_thread();
-      compute_weight(weight, how_, monitor_, memory);
-    });
-  }
-
-  std::vector<const MergedWeight*> weights_;
-  Computation how_;
-  const Monitor& monitor_;
-  std::size_t next_ = 0;
-  std::deque<Result> results_;
-};
-
 /// Everything that a merge needs to know before anything is written.
 class Merge {
  public:
@@ -171,17 +127,21 @@ class Merge {
   void write() {
     Steps steps(monitor_, static_cast<double>(report_.bytes), true);
     const Writing writing(monitor_);
-    if (base_.is_single_file()) return write_file(files_.front(), options_.out, steps);
+    const auto write_file = [&](const MergedFile& file, const std::filesystem::path& out) {
+      file.write(out, how(), options_.ahead, monitor_, steps);
+    };
+    if (base_.is_single_file()) return write_file(files_.front(), options_.out);
     AtomicDirectory directory(options_.out);
-    for (const PlannedFile& file : files_) {
-      write_file(file, directory.path() / file.name, steps);
+    for (const MergedFile& file : files_) {
+      write_file(file, directory.path() / file.name);
     }
     for (const auto& companion : base_.companions()) {
       monitor_.check();
       if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
-        write_config(companion.path, directory.path() / companion.name);
+        write_merged_config(companion.path, directory.path() / companion.name, options_.dequantize,
+                            unties_head_);
       } else if (companion.path == base_.index() && changes_index()) {
-        write_index(companion.path, directory.path() / companion.name);
+        write_merged_index(companion.path, directory.path() / companion.name, files_);
       } else {
         directory.copy(companion.path, companion.name);
       }
@@ -294,71 +254,32 @@ class Merge {
     return true;
   }
 
-  [[noreturn]] static void refuse(const MergeRecord& record, const std::string& what) {
-    throw Error(lorma::detail::in_quotes(record.adapter) + ": " + what +
-                " (--force does it all the same)");
-  }
-
   /// The adapters that the base's metadata says are in it. Throws Error if the same one would be
   /// merged again, or taken out differently from how it was merged.
   void check_records() {
+    std::vector<MergeRecord> old;
     for (const auto& file : base_.files()) {
       for (const MergeRecord& record : merge_records(file->metadata())) {
-        if (std::find(old_.begin(), old_.end(), record) == old_.end()) old_.push_back(record);
+        if (std::find(old.begin(), old.end(), record) == old.end()) old.push_back(record);
       }
     }
+    if (options_.force) return;
     if (options_.unmerge) {
-      if (old_.empty()) return;
-      std::vector<MergeRecord> left = old_;
-      for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
-        take_out(*record, left);
-      }
-      return;
+      check_taken_out(records_, std::move(old));
+    } else {
+      check_merged(records_, old);
     }
-    for (const MergeRecord& record : records_) {
-      for (const MergeRecord& old : old_) {
-        if (old.fingerprint == record.fingerprint && !options_.force) {
-          refuse(record,
-                 "expected an adapter that is not merged yet, the base's metadata names it");
-        }
-      }
-    }
-  }
-
-  /// Removes a record from others. Order matters unless all changes are sums.
-  void take_out(const MergeRecord& record, std::vector<MergeRecord>& left) {
-    const auto same = [&](const MergeRecord& old) { return old.fingerprint == record.fingerprint; };
-    const auto last = std::find_if(left.rbegin(), left.rend(), same);
-    if (last == left.rend()) {
-      if (!options_.force) refuse(record, "expected a merged adapter, the metadata names others");
-      return;
-    }
-    if (last->strength != record.strength && !options_.force) {
-      refuse(record, "expected the strength at which it was merged, " +
-                         std::to_string(last->strength) + ", got " +
-                         std::to_string(record.strength));
-    }
-    for (auto later = left.rbegin(); later != last; ++later) {
-      if ((later->kind == "LORA" && record.kind == "LORA") || options_.force) continue;
-      refuse(record, "expected the adapter that was merged last, " +
-                         lorma::detail::in_quotes(later->adapter) + " came after it");
-    }
-    left.erase(std::next(last).base());
   }
 
   /// The metadata of one file of the output.
-  std::map<std::string, std::string> metadata_of(const SafetensorsFile& file) {
+  std::map<std::string, std::string> metadata_of(const SafetensorsFile& file) const {
     std::vector<MergeRecord> records = merge_records(file.metadata());
-    if (!options_.unmerge) {
-      records.insert(records.end(), records_.begin(), records_.end());
-    } else {
+    if (options_.unmerge) {
       for (auto record = records_.rbegin(); record != records_.rend(); ++record) {
-        const auto same = [&](const MergeRecord& old) {
-          return old.fingerprint == record->fingerprint;
-        };
-        const auto last = std::find_if(records.rbegin(), records.rend(), same);
-        if (last != records.rend()) records.erase(std::next(last).base());
+        take_out(*record, records);
       }
+    } else {
+      records.insert(records.end(), records_.begin(), records_.end());
     }
     return with_merge_records(file.metadata(), records);
   }
@@ -385,20 +306,6 @@ class Merge {
     }
   }
 
-  /// The model's configuration as it applies to the output.
-  void write_config(const std::filesystem::path& from, const std::filesystem::path& to) const {
-    const MemoryMap map(from);
-    const auto* text = reinterpret_cast<const char*>(map.bytes().data());
-    auto json = nlohmann::ordered_json::parse(text, text + map.bytes().size());
-    if (options_.dequantize) json.erase("quantization_config");
-    if (!unties_head_) return lorma::detail::write_json(to, json);
-    json["tie_word_embeddings"] = false;
-    if (json.contains("text_config") && json["text_config"].contains("tie_word_embeddings")) {
-      json["text_config"]["tie_word_embeddings"] = false;
-    }
-    lorma::detail::write_json(to, json);
-  }
-
   void make_report() {
     for (const MergedWeight& weight : weights_) {
       const SafetensorsFile& file = weight.file != nullptr ? *weight.file : *base_.files().back();
@@ -420,26 +327,6 @@ class Merge {
     }
     report_.remarks.insert(report_.remarks.end(), base_.remarks().begin(), base_.remarks().end());
   }
-
-  void copy_tensor(const SafetensorsFile& file, const StoredTensor& tensor,
-                   const ByteSink& sink) const {
-    constexpr std::size_t piece = std::size_t(4) << 20;
-    for (std::size_t at = 0; at < tensor.bytes.size(); at += piece) {
-      monitor_.check();
-      const auto part = tensor.bytes.subspan(at, std::min(piece, tensor.bytes.size() - at));
-      file.prefetch(part);
-      sink(part);
-      file.forget(part);
-    }
-  }
-
-  /// A file of the output, laid out before anything is computed or written.
-  struct PlannedFile {
-    const SafetensorsFile* file;  ///< of the base, whose tensors it holds
-    std::filesystem::path name;
-    std::map<std::string_view, const MergedWeight*> changed;
-    SafetensorsPlan plan;
-  };
 
   /// Tensors that the base does not have go into its last file.
   void plan_files() {
@@ -465,26 +352,6 @@ class Merge {
     }
   }
 
-  /// A file whose changed tensors are computed as they are written.
-  void write_file(const PlannedFile& file, const std::filesystem::path& out, Steps& steps) {
-    std::vector<const MergedWeight*> order;
-    for (const PlannedTensor& tensor : file.plan.tensors()) {
-      if (const auto found = file.changed.find(tensor.name); found != file.changed.end()) {
-        order.push_back(found->second);
-      }
-    }
-    Ahead ahead(std::move(order), how(), options_.ahead, monitor_);
-    write_safetensors(out, file.plan, [&](const PlannedTensor& tensor, const ByteSink& sink) {
-      monitor_.check();
-      if (file.changed.contains(tensor.name)) {
-        ahead.write(sink);
-      } else {
-        copy_tensor(*file.file, file.file->tensor(tensor.name), sink);
-      }
-      steps.done(static_cast<double>(tensor.bytes), tensor.name);
-    });
-  }
-
   /// Whether a tensor is a scale, or the like, of a weight that is written dequantized.
   bool leaves_out(const std::string& name) const {
     return options_.dequantize && base_.quantization().is_part(name);
@@ -497,32 +364,12 @@ class Merge {
                        [](const MergedWeight& weight) { return weight.file == nullptr; });
   }
 
-  /// The index of the files as they are written.
-  void write_index(const std::filesystem::path& from, const std::filesystem::path& to) const {
-    nlohmann::ordered_json index = lorma::detail::read_json_object(from, most_index_bytes).value;
-    std::map<std::string, std::string> places;
-    std::uint64_t bytes = 0;
-    for (const PlannedFile& file : files_) {
-      for (const PlannedTensor& tensor : file.plan.tensors()) {
-        places[tensor.name] = file.name.string();
-        bytes += tensor.bytes;
-      }
-    }
-    index["weight_map"] = places;
-    if (index.contains("metadata") && index["metadata"].is_object() &&
-        index["metadata"].contains("total_size")) {
-      index["metadata"]["total_size"] = bytes;
-    }
-    lorma::detail::write_json(to, index);
-  }
-
   const MergeOptions& options_;
   const Monitor& monitor_;
   Checkpoint base_;
   std::deque<std::vector<Change>> changes_;  ///< of each adapter; they stay where they are
   std::vector<MergedWeight> weights_;
-  std::vector<PlannedFile> files_;
-  std::vector<MergeRecord> old_;      ///< of the base
+  std::vector<MergedFile> files_;
   std::vector<MergeRecord> records_;  ///< of the adapters
   bool unties_head_ = false;
   MergeReport report_;

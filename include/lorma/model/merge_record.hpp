@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "lorma/io/fingerprint.hpp"
 #include "lorma/io/memory_map.hpp"
+#include "lorma/io/message.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 
@@ -30,6 +32,9 @@ struct MergeRecord {
   double strength = 1.0;
 
   bool operator==(const MergeRecord&) const = default;
+  bool is_of_same_adapter(const MergeRecord& other) const {
+    return other.fingerprint == fingerprint;
+  }
 };
 
 /// The record of an adapter about to be merged. Throws Error if its files cannot be read.
@@ -43,6 +48,19 @@ LORMA_MODEL_FUNCTION std::vector<MergeRecord> merge_records(
 /// The metadata with these adapters in place of those that it names.
 LORMA_MODEL_FUNCTION std::map<std::string, std::string> with_merge_records(
     std::map<std::string, std::string> metadata, const std::vector<MergeRecord>& records);
+
+/// Removes the last record of the same adapter from `records`; does nothing where there is none.
+LORMA_MODEL_FUNCTION void take_out(const MergeRecord& record, std::vector<MergeRecord>& records);
+
+/// Throws Error if one of the adapters about to be merged is among those that are merged already.
+LORMA_MODEL_FUNCTION void check_merged(const std::vector<MergeRecord>& adapters,
+                                       const std::vector<MergeRecord>& merged);
+
+/// Throws Error unless the adapters, the last one first, can be taken out of what has `merged` in
+/// it: each is there, at its strength, and what came after it, if anything, is LoRA as it is, whose
+/// sums have no order. Nothing is known, and nothing refused, where `merged` is empty.
+LORMA_MODEL_FUNCTION void check_taken_out(const std::vector<MergeRecord>& adapters,
+                                          std::vector<MergeRecord> merged);
 
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION MergeRecord record_of(const std::filesystem::path& adapter,
@@ -99,6 +117,57 @@ LORMA_MODEL_FUNCTION std::map<std::string, std::string> with_merge_records(
   metadata[merge_record_key] =
       json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   return metadata;
+}
+
+namespace detail {
+
+[[noreturn]] inline void refuse(const MergeRecord& record, const std::string& what) {
+  throw Error(lorma::detail::in_quotes(record.adapter) + ": " + what +
+              " (--force does it all the same)");
+}
+
+inline auto last_of(const MergeRecord& record, std::vector<MergeRecord>& records) {
+  return std::find_if(records.rbegin(), records.rend(),
+                      [&](const MergeRecord& other) { return other.is_of_same_adapter(record); });
+}
+
+}  // namespace detail
+
+LORMA_MODEL_FUNCTION void take_out(const MergeRecord& record, std::vector<MergeRecord>& records) {
+  const auto last = detail::last_of(record, records);
+  if (last != records.rend()) records.erase(std::next(last).base());
+}
+
+LORMA_MODEL_FUNCTION void check_merged(const std::vector<MergeRecord>& adapters,
+                                       const std::vector<MergeRecord>& merged) {
+  for (const MergeRecord& record : adapters) {
+    const auto is_same = [&](const MergeRecord& old) { return old.is_of_same_adapter(record); };
+    if (std::none_of(merged.begin(), merged.end(), is_same)) continue;
+    detail::refuse(record,
+                   "expected an adapter that is not merged yet, the base's metadata names it");
+  }
+}
+
+LORMA_MODEL_FUNCTION void check_taken_out(const std::vector<MergeRecord>& adapters,
+                                          std::vector<MergeRecord> merged) {
+  if (merged.empty()) return;
+  for (auto record = adapters.rbegin(); record != adapters.rend(); ++record) {
+    const auto last = detail::last_of(*record, merged);
+    if (last == merged.rend()) {
+      detail::refuse(*record, "expected a merged adapter, the metadata names others");
+    }
+    if (last->strength != record->strength) {
+      detail::refuse(*record, "expected the strength at which it was merged, " +
+                                  std::to_string(last->strength) + ", got " +
+                                  std::to_string(record->strength));
+    }
+    for (auto later = merged.rbegin(); later != last; ++later) {
+      if (later->kind == "LORA" && record->kind == "LORA") continue;
+      detail::refuse(*record, "expected the adapter that was merged last, " +
+                                  lorma::detail::in_quotes(later->adapter) + " came after it");
+    }
+    take_out(*record, merged);
+  }
 }
 #endif
 
