@@ -5,7 +5,8 @@
 /// P alone, behind the door: P Y, P^T G and the gradients of <G, P Y>, for a framework that keeps
 /// the frozen layer to itself (Pre is P(linear(x)), Post linear(P x)).
 ///
-/// Cost: one apply or vjp of P on b columns, by the cheapest evaluation that the order permits.
+/// Cost: one apply or vjp of P on b columns, both by the evaluation whose apply is the cheapest
+/// that the order permits.
 
 #include "lorma/primitives/backward.hpp"
 
@@ -66,7 +67,8 @@ template <typename S, typename Inflation, typename Order, typename Backend>
 struct ActionOfP {
   using Workspace = typename Backend::Workspace;
 
-  /// out = P Y or P^T Y; out is Y or shares nothing with it.
+  /// out = P Y or P^T Y; out is Y or shares nothing with it. Throws ShapeError, before out is
+  /// written.
   static void apply(Workspace& workspace, const Factors<S>& f, const MatrixView<const S>& Y,
                     const MatrixView<S>& out, bool adjoint) {
     const std::string_view verb = adjoint ? "apply_adjoint" : "apply";
@@ -76,7 +78,8 @@ struct ActionOfP {
     visit(f, Y.cols, [&](auto route) { decltype(route)::apply(workspace, f, Y, out, adjoint); });
   }
 
-  /// g.dX is the gradient in Y. Views with null data are not wanted.
+  /// g.dX is the gradient in Y; a gradient whose view has null data is not wanted. Throws
+  /// ShapeError, before anything is written.
   static void vjp(Workspace& workspace, const Factors<S>& f, const MatrixView<const S>& Y,
                   const MatrixView<const S>& G, const GradientViews<S>& g) {
     const auto check = [](std::string_view what, const MatrixView<S>& view, Index rows,
@@ -91,7 +94,7 @@ struct ActionOfP {
     visit(f, Y.cols, [&](auto route) { decltype(route)::vjp(workspace, f, Y, G, g); });
   }
 
-  /// P, n x n.
+  /// out = P, n x n.
   static void inflate(Workspace& workspace, const Factors<S>& f, const MatrixView<S>& out) {
     const auto frame = workspace.frame();
     const Operator<Dense, Inflation, Backend, S> P(workspace, f);
@@ -99,6 +102,8 @@ struct ActionOfP {
   }
 
  private:
+  /// Calls act with the route. One apply of b columns is a merge into an n x b weight, which is how
+  /// the cost model knows it.
   template <typename F>
   static void visit(const Factors<S>& f, Index b, F&& act) {
     using Routes = MergeRoutes<Order, Inflation>;

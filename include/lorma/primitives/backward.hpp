@@ -3,7 +3,7 @@
 #define LORMA_PRIMITIVES_BACKWARD_HPP
 
 /// backward behind the door: from dH (d x b), the gradient of a scalar loss in H, to dX (k x b), dA
-/// (r x n), dB (n x r). W0 is frozen and gets none.
+/// (r x n), dB (n x r). W0 is frozen and gets no gradient.
 ///
 /// The adjoint chain of forward. Cost: 2 d k b flops and one vjp of P on b columns
 /// (ActivationFirst); WeightFirst 4 d k b and one vjp on the columns of the weight.
@@ -20,7 +20,8 @@ struct Gradients {
   typename Backend::template Matrix<S> dB;  ///< n x r
 };
 
-/// For backward_into: gradients are added to what the matrices hold, not written over it.
+/// For backward_into and vjp_into: gradients are added to what the matrices hold, not written over
+/// it.
 inline constexpr bool accumulate = true;
 
 namespace detail {
@@ -28,7 +29,7 @@ namespace detail {
 /// Where gradients go.
 template <typename S>
 struct GradientViews {
-  MatrixView<S> dX;  ///< null data: not wanted; so with the others
+  MatrixView<S> dX;  ///< null data: not wanted; likewise dA and dB
   MatrixView<S> dA;
   MatrixView<S> dB;
   bool accumulate = false;
@@ -60,7 +61,7 @@ void weight_vjp(typename Backend::Workspace& workspace, const Op& P, const Matri
   }
 }
 
-/// One way back, which all orders that permit it share.
+/// One way back through the layer, shared by all orders that permit it.
 template <typename Route, typename S, typename Inflation, typename Side, typename Backend,
           typename Weight>
 struct BackwardRoute {

@@ -41,10 +41,10 @@ struct CheckInflation {
   static constexpr bool ok = InflationPolicy<Inflation>;
 };
 
-/// Base classes, so that their asserts come first.
+/// The checks of the inflation and the backend are base classes, so that their asserts come first.
 template <typename S, typename Inflation, typename Order, typename Side, typename Backend>
 struct CheckPolicies : CheckInflation<Inflation>, CheckBackend<Backend> {
-  /// A type that is no backend at all is refused below, with its own sentence.
+  /// A type that is no backend at all is refused by CheckBackend, with its own sentence.
   template <typename B>
   static constexpr bool computes() {
     if constexpr (BackendPolicy<B>) {

@@ -29,7 +29,7 @@ struct CallSizes {
   Index r = 0;
 };
 
-/// The task that the layer is used for.
+/// What the layer is used for. Training is a forward and a backward; Merge needs no b.
 enum class Task : unsigned char { Forward, Training, Merge };
 
 /// One line of explain().

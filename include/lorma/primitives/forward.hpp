@@ -6,7 +6,7 @@
 /// (WeightFirst).
 ///
 /// W0 d x k, X k x b, H d x b. Cost 2 d k b flops for the layer and one apply of P on b columns
-/// (ActivationFirst) or on the columns of the weight.
+/// (ActivationFirst) or on the columns of the weight (WeightFirst).
 
 #include "lorma/primitives/frozen_weight.hpp"
 #include "lorma/primitives/merge.hpp"
@@ -14,7 +14,7 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// The routes that a weight permits: P is never multiplied by one that is only an action.
+/// The routes that a weight permits: WeightFirst needs its entries.
 template <typename Order, typename Inflation, typename Weight>
 using UsableRoutes = std::conditional_t<Weight::has_entries, RoutesFor<Order, Inflation>,
                                         ActivationRoutesFor<Order, Inflation>>;
@@ -46,11 +46,11 @@ TapeKey tape_key(Index d, Index k, Index b, Index r) {
           &type_identity_of<Route, Inflation, Side>};
 }
 
-/// X for a later backward: copied unless the tape borrows and X is in the caller's memory.
+/// X, and whether a tape that borrows may point to it.
 template <typename S>
 struct LayerInput {
   MatrixView<const S> view;
-  bool is_copy = false;  ///< the door's, which does not outlive the call
+  bool is_copy = false;  ///< made by the door, so it does not outlive the call
 };
 
 /// One way through the layer, shared by all orders that permit it. Defined outside the class, so
@@ -106,7 +106,8 @@ struct Forward {
   using Tape = BasicTape<S, Backend>;
   using Workspace = typename Backend::Workspace;
 
-  /// `tape` may be null. Throws ShapeError for shapes that do not fit; H is untouched then.
+  /// `tape` is null if no backward follows. Throws ShapeError for shapes that do not fit; H is
+  /// untouched then.
   static void run(Workspace& workspace, const Factors<S>& f, const Weight& W0,
                   const LayerInput<S>& X, const MatrixView<S>& H, Tape* tape);
 };

@@ -11,7 +11,7 @@
 ///     auto apply_adjoint(const auto& G) const;                   // W0^T G, k x b
 ///   };
 /// X and G arrive as Eigen Maps of either storage order, so the members are templates; results are
-/// Eigen expressions of the adapter's scalar. A base that
+/// Eigen expressions of the adapter's scalar, and one of another shape is a ShapeError. A base that
 /// also has
 ///     void apply_into(const auto& X, auto& out) const;
 ///     void apply_adjoint_into(const auto& G, auto& out) const;
@@ -42,6 +42,7 @@ concept HasApplyAdjoint = requires(const W& w, const Matrix<S>& x) {
 
 }  // namespace detail
 
+/// A base that is known only by its action, for adapters of scalar S.
 template <typename W, typename S>
 concept LinearOperator = !HostMatrix<W> && detail::HasSizes<W> && detail::HasApply<W, S> &&
                          detail::HasApplyAdjoint<W, S>;
@@ -120,7 +121,7 @@ struct ActionWeight {
   }
 };
 
-/// The sentence for a type that is almost a base.
+/// Says in one sentence what a type that is almost a base lacks.
 template <typename W0, typename S>
 constexpr bool is_base() {
   static_assert(HasSizes<W0>,
@@ -165,7 +166,7 @@ requires(OnHost<Backend> && !HostMatrix<W0>) class FrozenWeight<Backend, S, W0> 
   const W0& w0_;
 };
 
-/// A base that is only an operator on a device.
+/// Refuses a base that is only an operator where the backend is on a device.
 template <typename Backend, typename S, typename W0>
 requires(!OnHost<Backend> && !HostMatrix<W0> &&
          LinearOperator<W0, S>) class FrozenWeight<Backend, S, W0> {

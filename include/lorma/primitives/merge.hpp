@@ -17,7 +17,8 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// Whether merge and unmerge look for NaN and infinity in W and the factors before they write.
+/// Whether merge and unmerge look for NaN and infinity in W and the factors before they write, and
+/// throw NonFinite if there are any. Cost: one pass over both.
 enum class Finiteness : unsigned char { unchecked, checked };
 inline constexpr Finiteness check_finite = Finiteness::checked;
 
@@ -74,7 +75,7 @@ using MergeRoutes =
     std::conditional_t<(ActivationRoutesFor<Order, Inflation>::size > 0),
                        ActivationRoutesFor<Order, Inflation>, RoutesFor<Order, Inflation>>;
 
-/// The side of W0 (d x k) on which P acts must have P's size n.
+/// Throws ShapeError unless the side of W0 (d x k) on which P acts has P's size n.
 template <typename Side, typename S>
 void check_weight(std::string_view function, std::string_view what, const Factors<S>& f, Index d,
                   Index k) {

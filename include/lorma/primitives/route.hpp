@@ -13,6 +13,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
+/// Where P acts: ActivationFirst or WeightFirst.
 enum class Where : unsigned char { Activation, Weight };
 
 /// A route as types.

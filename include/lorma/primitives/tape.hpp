@@ -11,7 +11,7 @@
 /// Backward may be called several times on one record. The next forward replaces it; one that is
 /// refused for its arguments leaves the older record, one that fails later leaves none. Every stage
 /// of a record carries its key, and a backward with another key is a ShapeError. Reused over steps
-/// of one shape a tape allocates nothing. It holds, by route: ActivationFirst the input of P (n x
+/// of one shape, a tape allocates nothing. It holds, by route: ActivationFirst the input of P (n x
 /// b) and what the evaluation keeps (Factored r b numbers); WeightFirst the merged weight (d x k)
 /// and X.
 
@@ -32,7 +32,7 @@ enum class TapeInput : unsigned char { copy, borrow };
 
 /// What recorded a stage of a tape; backward compares it with its own key.
 struct TapeKey {
-  std::string_view place;       ///< of P: "ActivationFirst" or "WeightFirst"
+  std::string_view place;       ///< where P acts: "ActivationFirst" or "WeightFirst"
   std::string_view evaluation;  ///< "Factored", "Dense", "Spectral" or yours
   std::string_view inflation;
   std::string_view side;
@@ -40,7 +40,7 @@ struct TapeKey {
   Index k = 0;
   Index b = 0;
   Index r = 0;
-  /// Identity of the types behind the names, which two inflations may share.
+  /// Identity of the types themselves: two inflations may share a name.
   const void* types = nullptr;
 
   friend bool operator==(const TapeKey&, const TapeKey&) = default;
@@ -178,8 +178,8 @@ class BasicTape {
   std::size_t stages() const { return recorded_; }
   Stage& stage(std::size_t i) { return stages_[i]; }
   const Stage& stage(std::size_t i) const { return stages_[i]; }
-  /// Throws ShapeError unless the record has `count` stages of which each fits(i, key); asks() says
-  /// who is asking.
+  /// Throws ShapeError unless the record has `count` stages and fits(i, key) holds for each; asks()
+  /// says who is asking.
   template <typename Fits, typename Asks>
   void check(std::string_view function, std::size_t count, Fits&& fits, Asks&& asks) const {
     bool good = recorded_ == count;

@@ -6,8 +6,9 @@
 /// that was merged.
 ///
 /// A weight that is merged and then unmerged comes back with an error of RoundTrip::relative_error
-/// at most. If RoundTrip::loss is 1 or more in the weight's own type, RankDeficient is thrown
-/// and W is untouched. Cost: see operators/inverse.hpp. Allocates; waits for a device.
+/// at most. If RoundTrip::loss is 1 or more for the coarsest type that W was or will be rounded to,
+/// RankDeficient is thrown and W is untouched. Cost: see operators/inverse.hpp. Allocates; waits
+/// for a device.
 
 #include <sstream>
 
