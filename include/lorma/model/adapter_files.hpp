@@ -2,7 +2,8 @@
 #ifndef LORMA_MODEL_ADAPTER_FILES_HPP
 #define LORMA_MODEL_ADAPTER_FILES_HPP
 
-/// The two files that an adapter is on disk, of either kind: peft_lora.hpp, lorma_directory.hpp.
+/// The two files that an adapter on disk consists of, whatever its kind: LoRMA
+/// (lorma_directory.hpp), LoRA (peft_lora.hpp), PEFT's other methods (peft_methods.hpp).
 
 #include <algorithm>
 #include <map>
@@ -21,7 +22,7 @@ inline constexpr std::string_view adapter_model_name = "adapter_model.safetensor
 
 namespace detail {
 
-/// Throws Error that names what is there unless a directory has the two files.
+/// Throws Error, which names what is there instead, unless a directory has the two files.
 inline void require_adapter_files(const std::filesystem::path& directory) {
   for (const std::string_view wanted : {adapter_config_name, adapter_model_name}) {
     if (std::filesystem::exists(directory / wanted)) continue;
@@ -50,8 +51,8 @@ inline void check_factors_finite(std::string_view function, const std::string& l
                   ": expected finite factors, got NaN or infinity");
 }
 
-/// Writes both. A new directory appears whole or not at all; in one that exists both files are
-/// written beside the old ones before the first of these is replaced.
+/// Writes both files. A new directory appears whole or not at all; in one that exists, both new
+/// files are complete before the first old one is replaced. Throws Error.
 inline void write_adapter_files(const std::filesystem::path& directory,
                                 const std::vector<TensorSource>& tensors,
                                 const std::map<std::string, std::string>& metadata,

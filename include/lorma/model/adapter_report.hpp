@@ -2,8 +2,8 @@
 #ifndef LORMA_MODEL_ADAPTER_REPORT_HPP
 #define LORMA_MODEL_ADAPTER_REPORT_HPP
 
-/// What convert, compose, resize and extract say of the adapters that they make, and where these
-/// may lie.
+/// What convert, compose, resize and extract say of the adapters that they make, and the check of
+/// where these may be written.
 
 #include <cstdint>
 #include <filesystem>
@@ -21,20 +21,22 @@ namespace lorma::inline LORMA_ABI::model {
 
 /// One layer of an adapter that was made.
 struct LayerReport {
-  std::string name;  ///< of the weight, with "[first:end]" where it is a slice of its outputs
+  std::string name;  ///< of the weight, with "[first:end]" for a slice, or of LoRA's module
   std::int64_t rank = 0;
-  double residual = 0.0;  ///< what the factors, as written, miss of the change; relative
+  /// What the factors miss of the change, relative: as written for convert and extract, before
+  /// rounding to float for resize; 0 for compose.
+  double residual = 0.0;
   std::string side = {};  ///< of a multiplier; empty: not told
-  /// Theorem 1 of the paper, where it was asked: the rank that W0 has and would need for every
-  /// target to be reached by a multiplier of that side, and the share of this change that none of
+  /// Theorem 1 of the paper, for extract: the rank of W0 (-1: not measured), the rank it would need
+  /// for multipliers of that side to reach every weight, and the share of this change that none of
   /// them can reach.
   std::int64_t base_rank = -1;
   std::int64_t needed_rank = -1;
   double unreachable = 0.0;
-  /// The same share for the other side; below 0: not asked, as this side reaches all of it.
+  /// The same share for the other side; below 0: not measured, as this side reaches all of it.
   double unreachable_from_other_side = -1.0;
 
-  /// In words; empty where it was not asked.
+  /// Theorem 1's verdict in words; empty where base_rank is -1.
   std::string verdict() const;
 };
 
@@ -49,8 +51,8 @@ inline constexpr double reached = 1e-5;
 /// Adds a remark where factors miss more than a hundredth of their change.
 LORMA_MODEL_FUNCTION void warn_of_residuals(AdapterReport& report);
 
-/// Throws Error where something is at the path, or no directory can be made there; names what a
-/// killed run left beside it.
+/// Throws Error where something is at the path, or no directory can be made there. What a killed
+/// run left beside it is named in `remarks`.
 LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
                                                const Monitor& monitor,
                                                std::vector<std::string>& remarks);
@@ -112,7 +114,7 @@ LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
     throw Error(lorma::detail::in_quotes(out.string(), 1024) +
                 ": expected an output that does not exist");
   }
-  // Folders that are missing will be made: the first that is there must take them.
+  // Missing folders will be made: the first that exists must take them.
   fs::path folder = lorma::detail::directory_path(out).parent_path();
   while (!fs::exists(folder) && folder.has_parent_path() && folder != folder.parent_path()) {
     folder = folder.parent_path();

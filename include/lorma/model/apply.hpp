@@ -27,16 +27,17 @@ struct Application {
 /// Throws Error where the change cannot be undone at that strength.
 LORMA_MODEL_FUNCTION void check_application(const Change& change, const Application& how);
 
-/// Whether P = I + M: the inflations that compose, change their rank and take a strength.
+/// Whether P = I + M: only such layers can be composed, resized, or undone at a strength other than
+/// 1. Throws Error for an unknown inflation.
 LORMA_MODEL_FUNCTION bool is_plus(const LormaLayer& layer);
 
 namespace detail {
 
-/// The matrices that a change is of, in W as it is stored.
+/// One matrix of W as it is stored: all of W, or one expert's.
 template <typename S>
 using WeightBlock = Eigen::Ref<RowMajorMatrix<S>, 0, Eigen::OuterStride<>>;
 
-/// B and A of one of `count` experts, or of all there is.
+/// Adds scale B A of one of `count` matrices, or takes it out. Throws RankDeficient.
 template <typename S>
 void add(const LoraLayer& layer, Index expert, Index count, const Application& how, bool turned,
          WeightBlock<S> W) {
@@ -77,8 +78,8 @@ void bring_to_norms(const Eigen::VectorXf& magnitude, bool turned, WeightBlock<S
   }
 }
 
-/// Of a turn whose A has one entry a row, P is r diagonals: a row of P Y is a sum of r rows of Y,
-/// of which each product is rounded once. False for others.
+/// If A of a CyclicPermutation has one nonzero entry a row, P is r shifted diagonals: a row of P Y
+/// is a sum of r rows of Y, each product rounded once. False, and W untouched, for other layers.
 template <typename S>
 bool multiply_diagonals(const LormaLayer& layer, double strength, const MatrixView<S>& W) {
   if (layer.inflation != "CyclicPermutation") return false;
@@ -114,8 +115,9 @@ bool multiply_diagonals(const LormaLayer& layer, double strength, const MatrixVi
 
 }  // namespace detail
 
-/// The weight, or the slice of it, that one layer multiplies: W (out x in) becomes W1. S: float or
-/// double. Throws as apply does.
+/// W (out x in), the weight or the slice of it that one layer multiplies, becomes (1 - t) W + t P W
+/// (Pre) or (1 - t) W + t W P (Post); to undo, what it was before. S: float or double. Throws as
+/// apply does.
 template <typename S>
 void multiply(const LormaLayer& layer, const Application& how, const MatrixView<S>& W) {
   if (!how.undo && detail::multiply_diagonals(layer, how.strength, W)) return;
@@ -141,8 +143,9 @@ void multiply(const LormaLayer& layer, const Application& how, const MatrixView<
 }
 
 /// W, as stored (weight_form.hpp), becomes what multipliers, an additive change and DoRA's norms
-/// make of it; a whole tensor is taken before. S: float or double. Throws Error; when it is undone,
-/// RankDeficient where no digit of the old weight would come back.
+/// make of it; to undo, the additive change is taken out, then the multipliers. A whole tensor is
+/// for the caller to load as W first. S: float or double. Throws Error; to undo, RankDeficient
+/// where no digit of the old weight would come back.
 template <typename S>
 void apply(const Change& change, const Application& how, RowMajorMatrix<S>& W) {
   if (how.strength == 0.0) return;

@@ -2,8 +2,8 @@
 #ifndef LORMA_MODEL_BASE_WEIGHT_HPP
 #define LORMA_MODEL_BASE_WEIGHT_HPP
 
-/// One weight of a checkpoint as a matrix out x in, in the type that decides what rounding
-/// explains.
+/// One weight of a checkpoint as a matrix (out x in), in the type by whose precision its rank is
+/// judged.
 
 #include <string>
 #include <utility>
@@ -13,9 +13,9 @@
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// Calls f with the weight: Matrix<float> for F32, F16 and BF16, whose numbers it holds exactly, or
-/// Matrix<double>. With a slice, only those outputs. Throws FormatError for other types, other
-/// numbers of dimensions, and slices that do not fit.
+/// Calls f with the weight: Matrix<float> for F32, F16 and BF16, whose numbers it holds exactly,
+/// Matrix<double> for F64. With a slice, only those outputs. Throws FormatError for other types,
+/// other numbers of dimensions, and slices that do not fit.
 template <typename F>
 auto with_base_weight(const SafetensorsFile& file, const StoredTensor& tensor, WeightLayout layout,
                       const OutputSlice& outputs, F&& f) {

@@ -31,10 +31,10 @@ struct Change {
   std::shared_ptr<const SafetensorsFile> file = {};  ///< that `saved` lies in
   WeightForm form = WeightForm::matrix;
   bool is_optional = false;  ///< for a tensor that a module need not have: its bias
-  bool is_settled = true;    ///< false: `layout` is a guess of the configuration
+  bool is_settled = true;    ///< false: `layout` is only what the configuration says
   std::string method = {};   ///< "(IA)^3"; empty: LoRMA, LoRA
   /// What the method's own definition makes of W0 (out x in), where `multiply` stands for another
-  /// method: the proof of a conversion.
+  /// method: a conversion is measured against it.
   std::function<void(Matrix<double>&)> definition = {};
 
   bool is_turned() const { return layout == WeightLayout::in_out; }
@@ -46,7 +46,7 @@ struct Change {
 
 namespace detail {
 
-/// Whole tensors become changes, of tensors that have one already the first part of it.
+/// Whole tensors become changes, or the first part of the change that their tensor has already.
 inline void add_saved(const std::vector<SavedTensor>& saved,
                       const std::shared_ptr<const SafetensorsFile>& file,
                       std::vector<Change>& changes) {

@@ -3,7 +3,7 @@
 #define LORMA_MODEL_CHECKPOINT_HPP
 
 /// A model on disk: one safetensors file, or shards that an index names, alone or in a directory
-/// with what else belongs to the model.
+/// with the model's other files.
 
 #include <algorithm>
 #include <filesystem>
@@ -22,7 +22,8 @@
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// The shards that an index file names, beside it. Throws FormatError.
+/// Paths of the shards that an index file names, which lie beside it. Throws Error if it cannot be
+/// read, FormatError for what is no index.
 LORMA_MODEL_FUNCTION std::vector<std::filesystem::path> shards_of(
     const std::filesystem::path& index);
 
@@ -41,32 +42,34 @@ inline bool is_head(std::string_view tensor) {
 class Checkpoint {
  public:
   /// `path`: a .safetensors file, an index (.json), or a directory with model.safetensors or
-  /// model.safetensors.index.json. Throws Error; for an index that names tensors which are
-  /// not in their shards, with all of them.
+  /// model.safetensors.index.json. Throws Error; if an index names tensors that its shards lack,
+  /// with all of them in one message.
   explicit Checkpoint(const std::filesystem::path& path);
 
   struct Found {
     const SafetensorsFile* file = nullptr;  ///< null: no such tensor
     const StoredTensor* tensor = nullptr;
   };
-  /// Once dequantized, a quantized weight is what its codes stand for, without bytes. Throws
-  /// FormatError if two shards have the tensor.
+  /// After dequantize(), a quantized weight is found as what its codes stand for: type and shape,
+  /// without bytes. Throws FormatError if two shards have the tensor.
   Found find(std::string_view name) const;
 
   const std::vector<std::unique_ptr<SafetensorsFile>>& files() const { return files_; }
-  /// Names of the files, beside each other.
+  /// Paths of files(), in the same order.
   const std::vector<std::filesystem::path>& paths() const { return paths_; }
+  /// Whether the path was a .safetensors file, not a directory or an index.
   bool is_single_file() const { return is_single_file_; }
   /// The file that says which tensor is where; empty where there is none.
   const std::filesystem::path& index() const { return index_; }
-  /// The type in which most of its numbers with arithmetic are stored; F32 where there are none.
+  /// The type of most of its numbers, among types with arithmetic (stored_weight.hpp); F32 where
+  /// there are none.
   Dtype main_type() const;
   const Quantization& quantization() const { return quantization_; }
-  /// From here on quantized weights are what their codes stand for. Throws FormatError unless all
-  /// of them can be read.
+  /// From here on quantized weights are what their codes stand for. Throws FormatError unless there
+  /// are any and all of them can be read.
   void dequantize();
   bool is_dequantized() const { return is_dequantized_; }
-  /// How a weight is quantized that is not seen as such any more; null for others.
+  /// The codes of a weight, after dequantize(); null before, and for weights without codes.
   const QuantizedWeight* quantized(std::string_view name) const;
   /// "gpt2" and its like, from config.json beside the files; empty where there is none.
   const std::string& model_type() const { return model_type_; }
@@ -79,11 +82,11 @@ class Checkpoint {
     std::filesystem::path path;
     std::filesystem::path name;  ///< within the model's directory
   };
-  /// Files of the model that are no tensors: the index, configuration, vocabulary.
+  /// Files of the model without tensors: the index, configuration, vocabulary.
   const std::vector<Companion>& companions() const { return companions_; }
-  /// What of the directory does not belong into a copy with other weights, and why: 'name': reason.
+  /// What of the directory does not belong in a copy with other weights, and why: 'name': reason.
   const std::vector<std::string>& left_out() const { return left_out_; }
-  /// What of the companions a person should know.
+  /// What a person should know about the companions.
   const std::vector<std::string>& remarks() const { return remarks_; }
 
  private:
@@ -130,8 +133,8 @@ inline std::map<std::string, std::string> weight_map(const std::filesystem::path
   return result;
 }
 
-/// Whether a file holds the model's weights in another form. In folders within, only what no
-/// part of a model is stored in.
+/// Whether a file holds the model's weights in another form. In subfolders, where parts of a model
+/// may be stored, only forms in which none ever is.
 inline bool is_other_weights(const std::filesystem::path& name) {
   static const std::set<std::string> never = {".onnx", ".gguf", ".h5", ".msgpack", ".ot"};
   static const std::set<std::string> at_top = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"};
@@ -141,7 +144,8 @@ inline bool is_other_weights(const std::filesystem::path& name) {
          (at_top.contains(extension) || name.string().ends_with(".bin.index.json"));
 }
 
-/// Why a file of a model's directory is none of a copy with other weights; empty where it is.
+/// Why a file of a model's directory does not belong in a copy with other weights; empty where it
+/// does.
 inline std::string reason_to_leave_out(const std::filesystem::path& name) {
   if (name == adapter_config_name) {
     return "an adapter's configuration, which loaders would follow away from the weights";
@@ -159,7 +163,7 @@ inline std::string weights_in(const std::filesystem::path& directory) {
     }
   }
   std::sort(names.begin(), names.end());
-  return names.empty() ? "none such file" : lorma::detail::listed(names);
+  return names.empty() ? "no such file" : lorma::detail::listed(names);
 }
 
 /// Whether `path`, a link, leads to something within `directory`, or to the store of blobs in which
@@ -284,7 +288,7 @@ LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::pat
   for (auto it = std::filesystem::recursive_directory_iterator(directory);
        it != std::filesystem::recursive_directory_iterator(); ++it) {
     const std::filesystem::path name = it->path().lexically_relative(directory);
-    if (name.filename().string().starts_with('.')) {  // a version control's, a cache's
+    if (name.filename().string().starts_with('.')) {  // of version control or a cache
       if (it->is_directory()) it.disable_recursion_pending();
       continue;
     }

@@ -3,8 +3,9 @@
 #define LORMA_MODEL_COMPILED_HPP
 
 /// With LORMA_COMPILED_MODEL, which the target lorma::compiled_model defines, the functions of this
-/// folder are linked from src/model/model.cpp, and nobody else compiles JSON and regular
-/// expressions. Whoever links needs the LORMA_ABI that the library was compiled with.
+/// folder are linked from src/model/model.cpp, and no other source compiles their bodies, with JSON
+/// and regular expressions in them. A program that links it needs the LORMA_ABI that it was
+/// compiled with.
 
 #ifndef LORMA_COMPILED_MODEL
 #define LORMA_MODEL_FUNCTION inline

@@ -23,7 +23,7 @@
 namespace lorma::inline LORMA_ABI::model {
 
 struct ComposeOptions {
-  std::vector<std::filesystem::path> adapters;  ///< in their order, all of one kind
+  std::vector<std::filesystem::path> adapters;  ///< in the order of merging, all of one kind
   std::filesystem::path out;                    ///< a directory that does not exist
   bool dry_run = false;                         ///< compute and report, write nothing
 };
@@ -31,7 +31,8 @@ struct ComposeOptions {
 /// One adapter whose merge is that of all, one after the other: LoRA adapters add up, LoRMA+
 /// adapters compose. A weight, or a slice of one, that only one of them has keeps that one's
 /// factors, whatever its inflation. Throws Error where several have a weight and their sides,
-/// layouts, slices or inflations do not allow one product, and for adapters of different kinds.
+/// layouts, slices or inflations do not allow one product, for adapters of different kinds, and for
+/// whole tensors.
 LORMA_MODEL_FUNCTION AdapterReport compose(const ComposeOptions& options,
                                            const Monitor& monitor = {});
 
@@ -44,8 +45,9 @@ struct ResizeOptions {
   bool dry_run = false;       ///< compute and report, write nothing
 };
 
-/// The nearest adapter of another rank or strength: to P of LoRMA+, to B A of LoRA. Throws Error
-/// for inflations other than Identity.
+/// The adapter of another rank or strength that is nearest to P (LoRMA+) or B A (LoRA). Cost
+/// O(n r^2) a layer. Throws Error for inflations other than Identity, LoRA that is not plain, and
+/// whole tensors.
 LORMA_MODEL_FUNCTION AdapterReport resize(const ResizeOptions& options,
                                           const Monitor& monitor = {});
 
@@ -125,7 +127,7 @@ inline std::string name_of(const LoraLayer& layer) {
   return layer.module;
 }
 
-/// Layers of one name become one, others are added.
+/// Layers of one name are composed, others appended.
 template <typename Layer>
 void compose_layers(std::vector<Layer>& result, std::vector<Layer>&& next) {
   std::map<std::string, std::size_t> places;
@@ -157,7 +159,7 @@ void resize_layer(const PlusFactors& factors, const ResizeOptions& options, Laye
   report.layers.push_back({name_of(layer), rank, change.dropped});
 }
 
-/// The one of the two that was made.
+/// Writes the one of the two that was made.
 inline void write_either(const std::filesystem::path& out, bool is_lorma,
                          const LormaAdapter& multiplicative, PeftLora& lora,
                          const Monitor& monitor) {

@@ -2,7 +2,7 @@
 #ifndef LORMA_MODEL_CONVERT_HPP
 #define LORMA_MODEL_CONVERT_HPP
 
-/// Between LoRMA adapters and PEFT's LoRA adapters, over the base of both.
+/// From LoRMA adapters to LoRA adapters, and from PEFT's adapters to LoRMA, over the base of both.
 
 #include <string>
 
@@ -22,17 +22,19 @@ struct ConvertOptions {
   std::filesystem::path out;  ///< a directory that does not exist
   std::string to;             ///< "lora" or "lorma"
   std::string side;           ///< of LoRMA+; empty: for each weight the one that misses less
-  std::int64_t rank = 0;      ///< at most, of a truncated change; 0: the adapter's own
-  double energy = 1.0;        ///< share of the squared change that is enough; `rank` 0: any rank
+  std::int64_t rank = 0;      ///< of LoRA, at most; 0: the adapter's own, or any with `energy`
+  double energy = 1.0;        ///< of LoRA: share of the squared change that is enough
   std::string prefix;         ///< put before the modules of a LoRA adapter to be made
   FitOptions fit;
-  bool any_base = false;  ///< take a base whose fingerprint is another
+  bool any_base = false;  ///< take a base with another fingerprint
   bool dry_run = false;   ///< compute and report, write nothing
 };
 
 /// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the
 /// best approximation of their change; slices of one weight become one LoRA layer of the sum of
-/// their ranks. LoRA becomes LoRMA+ as far as the weight allows. Throws Error.
+/// their ranks. LoRA becomes LoRMA+ as far as the weight allows, by least squares; (IA)^3, RoAd and
+/// HRA become LoRMA by their definitions. Biases and whole tensors are named in the remarks and
+/// left alone. Memory: a few copies of one weight in double, and the factors. Throws Error.
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options,
                                            const Monitor& monitor = {});
 
@@ -96,7 +98,7 @@ inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const
   for (const Change& change : changes) {
     if (change.is_whole() || change.layout == changes.front().layout) continue;
     throw FormatError(
-        "PEFT has one 'fan_in_fan_out' an adapter: expected one layout for all weights, got both");
+        "PEFT has one 'fan_in_fan_out' per adapter: expected one layout for all weights, got both");
   }
   const std::vector<Target> targets = fit(base, changes, options.fit, report.remarks);
   PeftLora lora;
@@ -127,9 +129,9 @@ inline std::string base_model_of(const std::filesystem::path& adapter) {
   return lorma::detail::JsonFields(config, json.value).text("base_model_name_or_path", "");
 }
 
-/// The LoRMA+ layer nearest to a LoRA layer of W0 (d x k): of the side that is asked for, or of the
-/// one that misses less, of which the one that reaches everything where W0 has full rank is tried
-/// first.
+/// The LoRMA+ layer nearest to a LoRA layer of W0 (d x k), on `side`, or if that is empty on the
+/// one that misses less. The side that reaches everything where W0 has full rank is tried first,
+/// and the other only if it misses something.
 template <typename S>
 LormaLayer nearest_multiplier(const LoraLayer& lora, const Matrix<S>& W0, const std::string& side,
                               double& residual) {
@@ -155,7 +157,7 @@ LormaLayer nearest_multiplier(const LoraLayer& lora, const Matrix<S>& W0, const 
   return turned;
 }
 
-/// The multipliers that a change of another method is: by its definition, or nearest to it.
+/// The multipliers that another method's change is by definition, or the one nearest to LoRA's.
 inline std::vector<LormaLayer> multiplicative(const Target& target, const ConvertOptions& options,
                                               AdapterReport& report) {
   const Change& change = *target.change;
