@@ -25,19 +25,20 @@ namespace lorma::inline LORMA_ABI::model {
 
 struct TensorDifference {
   std::string name;
-  std::string dtype;
+  std::string dtype;  ///< of an adapter's layer: "Identity, Pre, rank 8"
   std::string shape;
   std::string other;             ///< type and shape in the other, where they differ
   std::string only_in;           ///< "the first" or "the second"; empty: both have it
   double relative = 0.0;         ///< ||b - a||_F / ||a||_F, or ||b|| where a = 0; NaN: not measured
-  std::int64_t rank = -1;        ///< of b - a; -1: not measured, as of other than matrices
+  std::int64_t rank = -1;        ///< of b - a; -1: not measured, as where it is no matrix
   double stable_rank = 0.0;      ///< of b - a
   std::vector<double> spectrum;  ///< of b - a, where it was asked for
 };
 
-/// Every tensor that differs, in type too. Those of types with arithmetic and one shape are
-/// measured, others compared byte for byte. Memory: a few rows, and the square of a matrix's
-/// smaller side. Cost 3 m n min(m, n) for a matrix that differs. Throws Error.
+/// Every tensor that differs in its bytes, type or shape, or that only one of the two has. Changes
+/// of one shape and of types with arithmetic are measured. Memory: a few square matrices of a
+/// matrix's smaller side, in double. Cost 3 m n min(m, n) flops for a matrix that differs. Throws
+/// Error.
 LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff(const std::filesystem::path& a,
                                                         const std::filesystem::path& b,
                                                         bool with_spectra,
@@ -72,7 +73,7 @@ inline ChangeNorms change_norms(const StoredTensor& before, const StoredTensor& 
   return norms;
 }
 
-/// The singular values of b - a for two matrices of one shape, with the monitor asked meanwhile.
+/// The singular values of b - a for two matrices of one shape. Throws Stopped.
 inline Eigen::VectorXd spectrum_of_change(const Panels& before, const Panels& after,
                                           const Monitor& monitor) {
   analysis::TallTriangle<> triangle(before.cols());
@@ -98,7 +99,7 @@ inline void measure(const SafetensorsFile& file, const StoredTensor& before,
   if (before.shape.size() != 2 || before.bytes.empty() || !std::isfinite(d.relative)) return;
   const Panels panels(file, before);
   const Eigen::VectorXd sigma = spectrum_of_change(panels, Panels(other, after), monitor);
-  // Weights are known to their own type's precision, so the change is judged by float's.
+  // By float's tolerance: double's would count the rounding of the weights as rank.
   const auto judged = Matrix<float>::Zero(panels.rows(), panels.cols());
   const auto report = analysis::rank_report_from(sigma, judged);
   d.rank = report.rank;

@@ -2,8 +2,8 @@
 #ifndef LORMA_MODEL_DIFF_ADAPTERS_HPP
 #define LORMA_MODEL_DIFF_ADAPTERS_HPP
 
-/// What differs between two adapters of one kind, by their factors: what M = s B A is in one and in
-/// the other.
+/// What differs between two adapters of one kind, by their factors: M = s B A of each layer in one
+/// and in the other.
 
 #include <algorithm>
 #include <cstdint>
@@ -28,10 +28,11 @@ namespace lorma::inline LORMA_ABI::model {
 /// Whether a directory holds an adapter and no model.
 LORMA_MODEL_FUNCTION bool is_adapter_directory(const std::filesystem::path& path);
 
-/// Every layer that differs: ||M_b - M_a||_F / ||M_a||_F, and the rank of M_b - M_a, which is what
-/// the two make different of a weight under LoRA and LoRMA+, and of which LoRMA_pi's multiplier is
-/// a turn. Layers of other inflations, sides or sizes are not measured. Cost O(n r^2) a layer.
-/// Throws Error, also for adapters of different kinds.
+/// Every layer that differs: ||M_b - M_a||_F / ||M_a||_F and the rank of M_b - M_a. That is the
+/// difference of what is added to the weight (LoRA) or of the multipliers (LoRMA+; LoRMA_pi before
+/// the rotation of rows). Layers whose inflation, side or size differs are named, not measured;
+/// only B, A and scale are compared. Cost O(n r^2) a layer. Throws Error, also for adapters of
+/// different kinds.
 LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff_adapters(const std::filesystem::path& a,
                                                                  const std::filesystem::path& b,
                                                                  bool with_spectra,
@@ -66,7 +67,7 @@ inline std::map<std::string, ComparedLayer> compared_layers(const std::filesyste
   return layers;
 }
 
-/// [B_b, -B_a] [A_b; A_a], at most r_a + r_b square.
+/// M_b - M_a = [B_b, -B_a] [A_b; A_a], compressed to at most r_a + r_b rows and columns.
 inline void measure(const PlusFactors& a, const PlusFactors& b, bool with_spectra,
                     TensorDifference& d) {
   Matrix<double> left(a.B.rows(), a.B.cols() + b.B.cols());

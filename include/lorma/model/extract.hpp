@@ -2,7 +2,7 @@
 #ifndef LORMA_MODEL_EXTRACT_HPP
 #define LORMA_MODEL_EXTRACT_HPP
 
-/// The adapter that lies between a checkpoint and a tuned one.
+/// The adapter whose merge brings a checkpoint nearest to a tuned one.
 
 #include <algorithm>
 #include <limits>
@@ -38,15 +38,15 @@ struct ExtractOptions {
   std::string prefix;         ///< put before the modules of a LoRA adapter
   std::string match;          ///< only tensors in whose name this expression is found
   bool in_out = false;        ///< weights are stored in x out (GPT-2's Conv1D)
-  std::string fused;          ///< weights in whose name this expression is found are split ...
+  std::string fused;          ///< LoRMA+ only: weights in whose name this is found are split ...
   std::int64_t slices = 3;    ///< ... into so many equal parts of their outputs
   bool dry_run = false;       ///< compute and report, write nothing
 };
 
 /// Factors for every matrix that changed. What else differs is named and left alone: embeddings,
-/// vectors, tensors of another shape or in one of the two alone. Memory: a dozen squares of a
-/// matrix's smaller side where it is much smaller than the other, else a dozen copies in double.
-/// Throws Error, also where nothing that can be adapted changed.
+/// vectors, tensors of another shape or in one of the two alone. Memory, in double: a dozen square
+/// matrices of a matrix's smaller side where the other is at least four times as long, else a dozen
+/// copies of the matrix. Throws Error, also where nothing that can be adapted changed.
 LORMA_MODEL_FUNCTION AdapterReport extract(const ExtractOptions& options,
                                            const Monitor& monitor = {});
 
@@ -63,7 +63,7 @@ inline bool is_embedding(const std::string& tensor) {
   return names.contains(last) || last.ends_with("embedding") || last.ends_with("embeddings");
 }
 
-/// Why a changed tensor cannot get a multiplier; empty when it can.
+/// Why a changed tensor gets no factors; empty when it does.
 inline std::string obstacle(const StoredTensor& tensor) {
   if (!has_arithmetic(tensor.dtype)) return "its type has no arithmetic";
   if (tensor.shape.size() != 2) return "it is no matrix";
@@ -87,8 +87,8 @@ struct ChangedWeight {
   const StoredTensor* after;
 };
 
-/// A weight and its change, out x in, whatever of them is held: what multipliers of a side reach,
-/// the factors nearest to the change, and what factors as they are written miss of it.
+/// A weight and its change, out x in, however much of them is in memory: what multipliers of a side
+/// reach, the factors nearest to the change, and what factors as they are written miss of it.
 class WeightChange {
  public:
   virtual ~WeightChange() = default;
@@ -100,7 +100,7 @@ class WeightChange {
   virtual AdditiveLayer additive(const analysis::Truncation& wanted) const = 0;
 };
 
-/// Both in memory. S: in which W0's rank is judged.
+/// Both in memory. S: the type by whose precision W0's rank is judged.
 template <typename S>
 class WeightChangeInMemory : public WeightChange {
  public:
@@ -180,7 +180,7 @@ class WeightChangeInPanels : public WeightChange {
   analysis::PanelExtraction<Panels> found_;
 };
 
-/// Calls f with the change of a slice of a weight.
+/// Calls f with the change of a weight or of a slice of it.
 template <typename F>
 void with_change(const ChangedWeight& pair, const OutputSlice& outputs, bool in_out,
                  const Monitor& monitor, F&& f) {
@@ -195,8 +195,9 @@ void with_change(const ChangedWeight& pair, const OutputSlice& outputs, bool in_
                    [&](const auto& W0) { f(WeightChangeInMemory(W0, W)); });
 }
 
-/// Which side multiplies, and what both can do. Unless told, the one that can reach everything
-/// where W0 has full rank, and of two that cannot the one that reaches more.
+/// Whether Pre multiplies; what the sides reach goes to `line`. Where `wanted` is empty, it is the
+/// side that reaches everything where W0 has full rank, or, if that misses some of this change, the
+/// side that reaches more of it.
 inline bool chooses_pre(const WeightChange& change, const std::string& wanted, LayerReport& line) {
   const bool natural = wanted.empty() ? change.outputs() >= change.inputs() : wanted == "Pre";
   const auto put = [&](bool pre, const analysis::Reach& here, double other) {

@@ -36,13 +36,16 @@ struct Target {
 
 /// Finds the weight of every change. Names may differ from the base's in what stands before them
 /// (match_names.hpp), and a LoRA adapter's weight that is not square shows its layout by itself;
-/// changes are settled accordingly. Throws FormatError with all that does not fit.
+/// changes are settled accordingly. A whole tensor equal to the base's has no target, nor has an
+/// optional change whose tensor the base lacks. Targets point into `base` and `changes`. Throws
+/// FormatError with all that does not fit.
 LORMA_MODEL_FUNCTION std::vector<Target> fit(const Checkpoint& base, std::vector<Change>& changes,
                                              const FitOptions& options,
                                              std::vector<std::string>& remarks);
 
-/// Throws FormatError unless the tensor is the one that the change was made for; to undo it, where
-/// it is: a weight that the change is not in.
+/// Throws FormatError unless the tensor is the one that the change was made for; to undo, if it is
+/// that one, as the change is then not in it. Does nothing where no fingerprint is known. Cost: one
+/// reading of the tensor.
 LORMA_MODEL_FUNCTION void check_fingerprint(const Change& change, const StoredTensor& tensor,
                                             bool undo = false);
 

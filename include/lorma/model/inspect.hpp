@@ -31,7 +31,7 @@ struct MatrixLine {
   std::uint64_t rows = 0;
   std::uint64_t cols = 0;
   std::int64_t rank = 0;
-  std::int64_t rank_beyond_storage = 0;  ///< of what rounding to the dtype cannot have added
+  std::int64_t rank_beyond_storage = 0;  ///< what rounding to the dtype cannot have added
   double fraction = 0.0;                 ///< rank / min(rows, cols); 1 for an empty matrix
   double condition = 0.0;
   double stable_rank = 0.0;

@@ -18,20 +18,20 @@ LORMA_MODEL_FUNCTION PlusFactors plus_factors_of(const LormaLayer& layer);
 
 /// ||D - B A||_F / ||D||_F for the change D of a weight; 0 where D = 0.
 LORMA_MODEL_FUNCTION double residual_of(const AdditiveFactors& f, const Matrix<double>& change);
-/// ||D - reached||_F / ||D||_F for the change D of W0 and what such a layer makes of W0; 0 where
-/// D = 0.
+/// ||D - D'||_F / ||D||_F for the change D of W0 and the change D' that a LoRMA+ layer makes of W0;
+/// 0 where D = 0.
 LORMA_MODEL_FUNCTION double residual_of(const LormaLayer& layer, const Matrix<double>& W0,
                                         const Matrix<double>& change);
 
 /// B A of a LoRA layer as it is written.
 struct AdditiveLayer {
   Matrix<float> B, A;
-  double residual = 0.0;  ///< relative, of the change that they stand for
+  double residual = 0.0;  ///< what B A misses of the change that it stands for, relative
 };
 
-/// Factors of a change, rounded.
+/// Factors of a change, rounded to float.
 LORMA_MODEL_FUNCTION AdditiveLayer rounded(const AdditiveFactors& f, const Matrix<double>& change);
-/// The best factors of a change; of rank 1 at least, as a LoRA adapter has one.
+/// The best factors of a change; of rank 1 at least, as no LoRA adapter has rank 0.
 LORMA_MODEL_FUNCTION AdditiveLayer best_additive(const Matrix<double>& change,
                                                  const analysis::Truncation& wanted);
 

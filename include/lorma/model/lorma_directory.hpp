@@ -12,8 +12,8 @@
 /// With inflations of your own: read_lorma_adapter("adapter", names_in<TypeList<Identity, Mine>>),
 /// and the same list to write. visit_layer.hpp makes adapters of layers, and layers of adapters.
 ///
-/// `peft_type` is LORMA, never LORA, so that no runtime of additive adapters takes it for one. Each
-/// layer names the fingerprint of the weight that it was made for.
+/// `peft_type` is LORMA, never LORA, so that no runtime of additive adapters takes it for one. A
+/// layer may have the fingerprint of the weight that it was made for.
 
 #include <array>
 #include <map>
@@ -80,8 +80,9 @@ struct LormaAdapter {
 
 namespace detail {
 
-/// What keeps layers from being an adapter, in words: a weight that two of them adapt, slices that
-/// do not fit, names of policies that do not exist.
+/// What keeps layers from being an adapter, in words: outputs that two of them adapt, slices that
+/// do not fit, layouts or fingerprints that differ within a weight, names of policies that do not
+/// exist, an alpha that is not above 0.
 LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(
     const std::vector<LormaLayer>& layers, NameList inflations = names_in<AllInflations>);
 
@@ -136,8 +137,8 @@ LORMA_MODEL_FUNCTION std::vector<std::string> problems_of(const std::vector<Lorm
 
 }  // namespace detail
 
-/// Reads a directory. Throws Error if a file cannot be read; FormatError for another peft_type or a
-/// newer version, and for missing, unexpected and misshaped tensors, all of them in one message.
+/// Reads a directory. Throws Error if a file cannot be read; FormatError for another peft_type or
+/// version, and for missing, unexpected and misshaped tensors, all of them in one message.
 LORMA_MODEL_FUNCTION LormaAdapter read_lorma_adapter(const std::filesystem::path& directory,
                                                      NameList inflations = names_in<AllInflations>);
 
@@ -268,7 +269,7 @@ LORMA_MODEL_FUNCTION void write_lorma_adapter(const std::filesystem::path& direc
     entry["alpha"] = layer.alpha;
     entry["layout"] = layer.layout == WeightLayout::in_out ? "in_out" : "out_in";
     if (!layer.fingerprint.empty()) entry["fingerprint"] = layer.fingerprint;
-    // At the end, as every key is new: by name it would be looked for among all before it.
+    // Every key is new: appending spares the search for it among all before.
     layers.get_ref<nlohmann::ordered_json::object_t&>().push_back({layer.key(), std::move(entry)});
   }
   config["layers"] = std::move(layers);
