@@ -5,8 +5,8 @@
 /// Names of an adapter's weights and names of a checkpoint's tensors, which often differ in what
 /// stands before them: `model.language_model.layers.0` here is `model.layers.0` there.
 ///
-/// A name that the checkpoint lacks is looked for by its end, as long as possible, among tensors
-/// that it would fit. What precedes that end is a prefix; names of one prefix are a group, and a
+/// A name that the checkpoint lacks is looked up by its longest possible end among the tensors that
+/// it would fit. What precedes that end is a prefix; names of one prefix are a group, and a
 /// group takes the one prefix in its place with which all of them have a partner.
 
 #include <algorithm>
@@ -29,7 +29,7 @@ struct Rename {
   std::string from;
   std::string to;
 
-  /// The name with the new beginning; as it is where it has another.
+  /// The name with the new beginning; unchanged where it does not begin with `from`.
   std::string of(const std::string& name) const {
     return name.starts_with(from) ? to + name.substr(from.size()) : name;
   }
@@ -48,7 +48,8 @@ inline bool has_number(std::string_view prefix) {
   return false;
 }
 
-/// The tensors of a checkpoint by every end of their names that begins behind a dot and has one.
+/// The tensors of a checkpoint by their names and by every end of them that follows a dot and has
+/// one.
 class NameEnds {
  public:
   explicit NameEnds(const Checkpoint& base) {
@@ -82,11 +83,11 @@ struct Wanted {
   std::set<std::string_view> prefixes;
 };
 
-/// `fits(i, tensor)`: whether the i-th name may mean the tensor. A number of a layer is never
-/// another's: of the two prefixes at most one has a number.
+/// `fits(i, tensor)`: whether the i-th name may mean the tensor. A layer's number is never taken
+/// for another's: of the two prefixes at most one has a number.
 template <typename Fits>
 Wanted wanted_of(const NameEnds& ends, const std::string& name, std::size_t index, Fits&& fits) {
-  constexpr std::size_t most = 256;  // of one end: more are layers, whose numbers it leaves out
+  constexpr std::size_t most = 256;  // of one end: where more have it, it lacks a layer's number
   for (std::size_t at = 0;; at = name.find('.', at) + 1) {
     Wanted wanted{index, std::string_view(name).substr(at), {}};
     const auto& candidates = ends.with(wanted.end);
@@ -159,8 +160,8 @@ inline std::vector<std::pair<const Wanted*, std::string>> settle_group(
 
 }  // namespace detail
 
-/// Puts the base's names in place of those of `names` that it lacks, where that can be done in one
-/// way alone. `fits(i, tensor)` tells whether the i-th name may mean a tensor, by its shape. What
+/// Puts the base's names in place of those of `names` that it lacks, where there is only one way to
+/// do so. `fits(i, tensor)` tells whether the i-th name may mean a tensor, by its shape. What
 /// was done goes to `remarks`, a name with several partners to `problems`; one without stays as it
 /// is. Cost: proportional to the names of both.
 template <typename Fits>

@@ -43,16 +43,16 @@ struct MergeOptions {
   std::filesystem::path base;          ///< file, index or directory (checkpoint.hpp)
   std::vector<AdapterInUse> adapters;  ///< in the order in which they are merged
   std::filesystem::path out;           ///< a file for a file, else a directory that does not exist
-  bool unmerge = false;                ///< the last one is taken out first
+  bool unmerge = false;                ///< take the adapters out, the last one first
   bool in_double = false;              ///< compute in double; F64 weights always are
   bool check_first = false;  ///< look for NaN and infinity in all results before any is written
-  bool any_base = false;     ///< do not ask for fingerprints
+  bool any_base = false;     ///< do not compare fingerprints
   bool dequantize = false;   ///< write all of a quantized base as what its codes stand for
   FitOptions fit;
   /// Replace an output file; merge what is already merged; take out what the metadata does not
   /// allow.
   bool force = false;
-  bool dry_run = false;  ///< check everything that reading headers and factors can
+  bool dry_run = false;  ///< check all that headers and factors can tell, write nothing
   unsigned ahead = 1;    ///< weights computed while one is written, a thread each
 };
 
@@ -76,8 +76,8 @@ struct MergeReport {
 /// to its own type. Everything that headers, factors and fingerprints can tell is checked before
 /// the first byte is written. The next weights are computed while one is written: memory for that
 /// many in the compute type and in their own, the factors and a few pages. Throws Error, with all
-/// tensors that are missing or misshaped in one message; the output is then absent and the input
-/// unchanged.
+/// tensors that are missing or misshaped in one message; the output path is then as it was before,
+/// and the input unchanged.
 LORMA_MODEL_FUNCTION MergeReport merge(const MergeOptions& options, const Monitor& monitor = {});
 
 #ifdef LORMA_MODEL_BODIES
@@ -98,8 +98,8 @@ class Merge {
 
   MergeReport& report() { return report_; }
 
-  /// Throws FormatError unless every weight is the one that its adapters were made for, or, to
-  /// unmerge, where it is: then there is nothing to take out.
+  /// Throws FormatError unless every weight is the one that its adapters were made for; to unmerge,
+  /// if one is, as there is nothing to take out of it.
   void check_fingerprints() {
     if (options_.any_base) return;
     Steps steps(monitor_, bytes_of_weights(), true);
@@ -114,7 +114,7 @@ class Merge {
     }
   }
 
-  /// Computes every weight. Throws NonFinite.
+  /// Computes every weight. Throws NonFinite, and RankDeficient to unmerge.
   void check_results() {
     Steps steps(monitor_, bytes_of_weights(), true);
     WeightScratch scratch;

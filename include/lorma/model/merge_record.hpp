@@ -3,7 +3,7 @@
 #define LORMA_MODEL_MERGE_RECORD_HPP
 
 /// What a merged checkpoint says of itself, in the metadata of each file with merged weights: which
-/// adapters are in it, in their order (docs/adapter-format.md).
+/// adapters are in it, in the order of merging (docs/adapter-format.md).
 
 #include <algorithm>
 #include <filesystem>
@@ -28,7 +28,7 @@ inline constexpr const char* merge_record_key = "lorma.merged";
 struct MergeRecord {
   std::string adapter;      ///< the name of its directory; for people
   std::string fingerprint;  ///< of its files
-  std::string kind;         ///< its peft_type; DORA of LoRA with norms
+  std::string kind;         ///< its peft_type, but DORA for LoRA with norms
   double strength = 1.0;
 
   bool operator==(const MergeRecord&) const = default;
@@ -41,7 +41,7 @@ struct MergeRecord {
 LORMA_MODEL_FUNCTION MergeRecord record_of(const std::filesystem::path& adapter,
                                            const std::string& kind, double strength);
 
-/// The adapters in a file, by its metadata; none where it does not say, or not in this form.
+/// The adapters in a file, by its metadata; none where it names none, or not in this form.
 LORMA_MODEL_FUNCTION std::vector<MergeRecord> merge_records(
     const std::map<std::string, std::string>& metadata);
 
@@ -57,8 +57,9 @@ LORMA_MODEL_FUNCTION void check_merged(const std::vector<MergeRecord>& adapters,
                                        const std::vector<MergeRecord>& merged);
 
 /// Throws Error unless the adapters, the last one first, can be taken out of what has `merged` in
-/// it: each is there, at its strength, and what came after it, if anything, is LoRA as it is, whose
-/// sums have no order. Nothing is known, and nothing refused, where `merged` is empty.
+/// it: each is there, at its strength, and was merged last, unless it and all that came after it
+/// are LoRA, whose sums have no order. Where `merged` is empty nothing is known, and nothing
+/// refused.
 LORMA_MODEL_FUNCTION void check_taken_out(const std::vector<MergeRecord>& adapters,
                                           std::vector<MergeRecord> merged);
 
@@ -76,7 +77,7 @@ LORMA_MODEL_FUNCTION MergeRecord record_of(const std::filesystem::path& adapter,
   const std::filesystem::path whole = std::filesystem::absolute(adapter).lexically_normal();
   const std::filesystem::path last =
       whole.has_filename() ? whole.filename() : whole.parent_path().filename();
-  // Metadata is JSON: a name that is no UTF-8 has none there.
+  // Metadata is JSON, hence UTF-8: other bytes of a name are replaced.
   const std::string name =
       nlohmann::json(last.string()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   return {nlohmann::json::parse(name).get<std::string>(), sum, kind, strength};

@@ -113,7 +113,7 @@ struct MergedFile {
   }
 };
 
-/// The base's index, with the tensors and the size of the files as they are written.
+/// Writes the base's index, with the tensors and the size of the files as they are written.
 inline void write_merged_index(const std::filesystem::path& from, const std::filesystem::path& to,
                                const std::vector<MergedFile>& files) {
   nlohmann::ordered_json index = lorma::detail::read_json_object(from, most_index_bytes).value;
@@ -133,7 +133,7 @@ inline void write_merged_index(const std::filesystem::path& from, const std::fil
   lorma::detail::write_json(to, index);
 }
 
-/// The model's configuration as it applies to weights that are dequantized, to a head that is no
+/// Writes the model's configuration as it applies to dequantized weights, or to a head that is no
 /// longer tied to the embedding.
 inline void write_merged_config(const std::filesystem::path& from, const std::filesystem::path& to,
                                 bool is_dequantized, bool has_own_head) {

@@ -77,8 +77,8 @@ struct WeightScratch {
 LORMA_MODEL_FUNCTION void check_factors(const Change& change);
 
 /// The new weight, as it is to be stored, into scratch.bytes. Throws NonFinite where it is not
-/// finite: the base's own NaN, or a number too large, and in which row; RankDeficient where it
-/// cannot be undone.
+/// finite, with the row and the cause: the base's own NaN, or a number too large for the type;
+/// RankDeficient where it cannot be undone; Stopped.
 LORMA_MODEL_FUNCTION void compute_weight(const MergedWeight& weight, const Computation& how,
                                          const Monitor& monitor, WeightScratch& scratch);
 
@@ -156,7 +156,7 @@ LORMA_MODEL_FUNCTION void compute_weight(const MergedWeight& weight, const Compu
       RowMajorMatrix<S> whole;
       detail::load_as<S>(*change.file, *change.saved->tensor, change.form, whole);
       apply<S>(change, {how.undo, 1.0, epsilon}, whole);
-      // Less of a whole tensor is more of the one before, where that has its size.
+      // A whole tensor at a strength t is mixed with the one before, if that has its size.
       const bool is_mixed =
           one.strength != 1.0 && W.rows() == whole.rows() && W.cols() == whole.cols();
       const auto t = static_cast<S>(one.strength);

@@ -2,7 +2,7 @@
 #ifndef LORMA_MODEL_MISFIT_HPP
 #define LORMA_MODEL_MISFIT_HPP
 
-/// Whether a change can be of a tensor, by type and shape, and why not.
+/// Whether a change fits a tensor, by type and shape, and why not.
 
 #include <optional>
 #include <string>
@@ -12,7 +12,7 @@
 
 namespace lorma::inline LORMA_ABI::model::detail {
 
-/// Outputs and inputs that a change asks of its weight, as far as it does.
+/// How many outputs and inputs a change asks of its weight; nothing where any number will do.
 struct WeightSize {
   std::optional<Index> outputs, inputs;
 };

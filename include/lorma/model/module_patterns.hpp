@@ -27,18 +27,19 @@ inline std::string where_in(const std::filesystem::path& file, const std::string
   return in_quotes(file.string(), 1024) + ": " + in_quotes(field);
 }
 
-/// Names, in which a dot is any character and which may be ends of a module's name behind a dot;
-/// the least of those that mean a module is found in time proportional to the module's name.
+/// Names, in which a dot is any character and which may be ends of a module's name after a dot. The
+/// first of those that mean a module is found in time proportional to the module's name.
 class NameEnds {
  public:
   void add(std::string_view name, std::size_t place) {
     reversed_.push_back({{name.rbegin(), name.rend()}, place});
   }
-  /// Once, behind the last add.
+  /// Once, after the last add.
   void sort() { std::sort(reversed_.begin(), reversed_.end()); }
 
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
+  /// The least place of the names that mean the module; `none` if none does.
   std::size_t least(std::string_view module) const {
     std::size_t result = none;
     // Names [first, last) share their last `depth` letters, as the sorted list is a tree.
@@ -84,7 +85,7 @@ class NameEnds {
 };
 
 /// Keys of rank_pattern or alpha_pattern: each an expression for the name of a module, or for the
-/// end of it behind a dot. The first that means a module counts, in the order of the file.
+/// end of it after a dot. The first that means a module counts, in the order of the file.
 class ModulePatterns {
  public:
   /// Throws FormatError for an expression that cannot be read.
@@ -105,7 +106,8 @@ class ModulePatterns {
     ends_.sort();
   }
 
-  /// The key for a module; empty if none means it. Throws FormatError as Pattern does.
+  /// The key for a module; empty if none means it. Throws FormatError as Pattern does, and where
+  /// expressions have been tried too often.
   std::string find(const std::string& module) {
     std::size_t least = ends_.least(module);
     if (const auto found = exact_.find(module); found != exact_.end()) {
@@ -158,10 +160,10 @@ class ModulePatterns {
 };
 
 /// Modules as a configuration names them: by a list of names, which may be ends of a module's name
-/// behind a dot, or by one expression for the whole of it.
+/// after a dot, or by one expression for the whole of it.
 class ModuleNames {
  public:
-  /// Throws FormatError for an expression that cannot be read, and for what is neither.
+  /// Throws FormatError for an expression that cannot be read, and for what is neither of the two.
   ModuleNames(const std::filesystem::path& file, const JsonFields& fields, const std::string& key) {
     const nlohmann::json& value = fields.find(key);
     if (value.is_string()) {
@@ -197,7 +199,7 @@ class ModuleNames {
 };
 
 /// Compares what target_modules of a configuration names with the modules that an adapter has
-/// tensors for. The tensors say what is adapted; what its author meant beside is a remark.
+/// tensors for. The tensors decide what is adapted; where the two differ, a remark says so.
 inline void compare_targets(const std::filesystem::path& file, const JsonFields& fields,
                             const std::set<std::string>& modules,
                             std::vector<std::string>& remarks) {

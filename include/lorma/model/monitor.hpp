@@ -23,24 +23,26 @@ class Stopped : public Error {
   using Error::Error;
 };
 
-/// How far a function is.
+/// How far a function has got; one with several parts starts again from 0 in each.
 struct Step {
   double done = 0.0;      ///< out of `total`
   double total = 1.0;     ///< bytes, or anything proportional to the time that it takes
   bool is_bytes = false;  ///< whether both are bytes
-  std::string_view name;  ///< of the tensor that was just done
+  std::string_view name;  ///< for people: a tensor, or what is done with it
 };
 
-/// Each member may be empty. Calls come one at a time, from any thread of the function; what a
-/// callback throws passes through the function.
+/// Each member may be empty. Calls come from any thread of the function: of `progress` and
+/// `writing` one at a time, of the others several at once. What a callback throws passes through
+/// the function, but ends the program in a thread that inspect started; `writing` must not throw.
 struct Monitor {
   std::function<void(const Step&)> progress;
   /// Asked often: true ends the function with Stopped.
   std::function<bool()> stop;
-  /// Called with true before anything of the output is on the disk, with false once it stands or is
-  /// gone again.
+  /// Called with true before anything of the output is on the disk, with false once the output is
+  /// whole or removed again.
   std::function<void(bool)> writing;
-  /// Called first in each thread that the function starts: to set the threads of its products.
+  /// Called first in each thread that the function starts, and by inspect in the caller's too: to
+  /// set the threads of its products.
   std::function<void()> begin_thread;
 
   /// Throws Stopped if a stop is asked for.

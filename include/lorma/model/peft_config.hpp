@@ -14,8 +14,8 @@
 
 namespace lorma::inline LORMA_ABI::detail {
 
-/// Fields of all methods, and of one, that leave the product of saved tensors and base as it is, or
-/// are read.
+/// Whether a field, of all methods or of this one, is read here, or leaves what the saved tensors
+/// make of the base unchanged.
 inline bool is_harmless_field(std::string_view method, std::string_view key) {
   constexpr std::string_view common[] = {"auto_mapping",
                                          "base_model_name_or_path",
@@ -60,7 +60,7 @@ inline void refuse_unsupported(const std::filesystem::path& file, const nlohmann
   if (const std::string type = fields.text("peft_type"); type != method) {
     problems.push_back("expected 'peft_type' " + method + ", got " + in_quotes(type));
   }
-  // These ways to start take something out of the base weights, on which the factors then build.
+  // These initializations change the base weights, and the factors are trained on top of that.
   if (const nlohmann::json& start = fields.find("init_lora_weights"); start.is_string()) {
     std::string name = start.get<std::string>();
     std::transform(name.begin(), name.end(), name.begin(),
@@ -83,7 +83,7 @@ inline void refuse_unsupported(const std::filesystem::path& file, const nlohmann
   throw_problems(file, problems);
 }
 
-/// A list of names, or none where the field is absent.
+/// A list of names, empty where the field is absent. Throws FormatError for other values.
 inline std::vector<std::string> names_of(const JsonFields& fields, const std::string& key) {
   std::vector<std::string> names;
   const nlohmann::json& value = fields.find(key);

@@ -32,8 +32,9 @@ inline std::string peft_module(const std::string& weight) {
       detail::in_quotes(weight));
 }
 
-/// The form that asks least of who loads it: one rank for all layers, smaller ones filled with
-/// zeros, and alpha = r with the scale in B, so that no pattern has to be understood.
+/// Brings plain layers into the form that asks least of who loads it: one rank for all, smaller
+/// ones padded with zeros, and alpha = r with the scale in B, so that no pattern has to be
+/// understood.
 LORMA_MODEL_FUNCTION void make_portable(PeftLora& lora);
 
 #ifdef LORMA_MODEL_BODIES
@@ -57,9 +58,9 @@ LORMA_MODEL_FUNCTION void make_portable(PeftLora& lora) {
 #endif
 
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
-/// become `r` and `lora_alpha`, others patterns. Throws ShapeError if B and A of a layer do not
-/// fit, NonFinite, FormatError for a scale that is not that of alpha, and for what is no plain LoRA
-/// of a matrix.
+/// become `r` and `lora_alpha`, others go into patterns. Whole tensors (`saved`) are not written.
+/// Throws ShapeError if B and A of a layer do not fit, NonFinite, FormatError for a scale that is
+/// not that of alpha, and for what is no plain LoRA of a matrix.
 LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
                                           const PeftLora& lora);
 

@@ -2,15 +2,15 @@
 #ifndef LORMA_MODEL_PEFT_METHODS_HPP
 #define LORMA_MODEL_PEFT_METHODS_HPP
 
-/// Methods of PEFT that multiply: each is a LoRMA adapter by its own definition, but for DEFT,
-/// which adds something too.
+/// Methods of PEFT that multiply: each is a LoRMA adapter by its own definition, except DEFT, which
+/// also adds something.
 ///
 ///   (IA)^3   outputs or inputs scaled: W = diag(l) W0 or W0 diag(l); CyclicPermutation, A = e0
-///   RoAd     pairs of outputs turned and scaled; CyclicPermutation, A = e0, eh, e-h
+///   RoAd     pairs of outputs rotated and scaled; CyclicPermutation, A = e0, eh, e-h
 ///   HRA      reflections of the inputs: W = W0 (I - 2 u1 u1^T) ... ; Identity, Post
 ///   DEFT     W = (I - Q R^T) W0 + Q C; Identity, Pre, and Q C added
 ///
-/// Biases that come after are scaled and turned with the outputs. Sources: PEFT 0.21's merge of
+/// Where outputs are scaled or rotated, so is their bias. Sources: PEFT 0.21's merge of
 /// each; Schreiber, Van Loan, "A storage-efficient WY representation for products of Householder
 /// transformations" (1989).
 
@@ -36,8 +36,8 @@
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// What a directory of the method `type` (IA3, ROAD, HRA, DEFT) does to its base, the whole tensors
-/// that it brings along too. Throws Error as read_peft_lora does.
+/// What a directory of the method `type` (IA3, ROAD, HRA, DEFT) does to its base, including the
+/// whole tensors that it brings along. Throws Error as read_peft_lora does.
 LORMA_MODEL_FUNCTION std::vector<Change> read_peft_method(const std::filesystem::path& directory,
                                                           const std::string& type,
                                                           std::vector<std::string>& remarks);
@@ -90,7 +90,8 @@ inline LormaLayer method_layer(const std::string& inflation, const std::string& 
   return layer;
 }
 
-/// Changes of a module's weight and, where its outputs are changed, of the bias that it may have.
+/// Adds the changes of a module's weight and, if `outputs` are changed, of the bias that it may
+/// have.
 inline void add_method(const MethodModule& module, Change weight, bool outputs,
                        std::vector<Change>& changes) {
   weight.tensor = module.name + ".weight";

@@ -29,7 +29,7 @@
 
 namespace lorma::inline LORMA_ABI {
 
-/// A tensor of the base that an adapter brings along whole, in place of the base's or beside it.
+/// A tensor that an adapter brings along whole, in place of the base's or added to it.
 struct SavedTensor {
   std::string name;  ///< in the base
   const StoredTensor* tensor = nullptr;
@@ -38,8 +38,7 @@ struct SavedTensor {
 
 namespace detail {
 
-/// Throws Error where an adapter brings whole tensors along, of which not all verbs know what to
-/// do.
+/// Throws Error where an adapter brings whole tensors along, which only some verbs can keep.
 inline void require_no_saved(const std::vector<SavedTensor>& saved,
                              const std::filesystem::path& path, const char* verb) {
   if (saved.empty()) return;
@@ -70,7 +69,8 @@ inline std::string joined_name(std::span<const std::string_view> parts) {
   return name;
 }
 
-/// Parts of a name that only adapters have: what bears one and is not known is no whole tensor.
+/// Whether a part of a name is one that only adapters have: an unknown tensor with one is refused,
+/// not taken for a whole one.
 inline bool is_part_of_an_adapter(std::string_view part) {
   constexpr std::string_view beginnings[] = {
       "lora_",     "lorma_",     "ia3_", "hra_",  "road_",     "deft_",         "hada_",
@@ -84,7 +84,8 @@ class PeftTensors {
  public:
   using Parts = std::map<std::string, const StoredTensor*, std::less<>>;
 
-  /// `known` parts of the method. Tensors that are no such part are whole ones, or problems.
+  /// `known`: the parts that the method has. Tensors that are none of these are whole ones, or
+  /// problems.
   PeftTensors(const SafetensorsFile& file, std::span<const std::string_view> known,
               std::vector<std::string>& problems) {
     std::set<std::string, std::less<>> adapters;
@@ -133,8 +134,8 @@ class PeftTensors {
     for (SavedTensor& tensor : saved_) {
       const std::string_view name = tensor.name;
       tensor.is_named = biases && (name == "bias" || name.ends_with(".bias"));
-      // "score" of "score.weight" and of "model.score.dense.weight"; of names that a person may
-      // read.
+      // "score" of "score.weight" and of "model.score.dense.weight". The cost is quadratic, so only
+      // the first 1024 bytes are searched.
       const std::size_t longest = std::min<std::size_t>(name.size(), 1024);
       for (std::size_t begin = 0; begin < longest; ++begin) {
         for (std::size_t end = name.find('.', begin); end < longest;

@@ -2,13 +2,15 @@
 #ifndef LORMA_MODEL_QUANTIZED_HPP
 #define LORMA_MODEL_QUANTIZED_HPP
 
-/// Quantized checkpoints: recognized by their configuration and their tensors, and, of those whose
-/// numbers are a table's or a type's times a scale, read as the weights that they stand for.
+/// Quantized checkpoints: recognized by their configuration and their tensors, and, where each code
+/// is a number of an 8-bit type or of a table, times a scale, read as the weights that they stand
+/// for.
 ///
-///   FP8           X.weight of F8_E4M3 or F8_E5M2, times X.weight_scale_inv or X.weight_scale, of
-///                 the tensor, of each row or of blocks
-///   bitsandbytes  X.weight of two codes a byte, of X.weight.quant_map, times X.weight.absmax of a
-///                 block of elements, which may be quantized itself (nested)
+///   FP8           X.weight of F8_E4M3 or F8_E5M2, times X.weight_scale_inv or X.weight_scale: one
+///                 for the tensor, each row or each block
+///   bitsandbytes  X.weight of two codes a byte, which X.weight.quant_map turns into numbers, times
+///                 X.weight.absmax: one for each block of elements, and perhaps itself quantized
+///                 (nested)
 ///
 /// Sources: the files of DeepSeek-V3 and of compressed-tensors; bitsandbytes 0.49, functional.py
 /// (QuantState, dequantize_4bit).
@@ -38,7 +40,7 @@ namespace lorma::inline LORMA_ABI::model {
 struct QuantizedWeight {
   const SafetensorsFile* file = nullptr;
   const StoredTensor* codes = nullptr;
-  StoredTensor weight;  ///< what they stand for: its type and shape; no bytes
+  StoredTensor weight;  ///< what the codes stand for: name, type and shape, no bytes
   /// Of FP8: the scales, one for each `block` of rows and columns.
   const StoredTensor* scales = nullptr;
   std::array<Index, 2> block = {1, 1};
@@ -47,7 +49,7 @@ struct QuantizedWeight {
   Index blocksize = 0;
 };
 
-/// The number that a code of F8_E4M3 (no infinities) or F8_E5M2 is.
+/// The number that a code of F8_E4M3 (no infinities) or F8_E5M2 stands for.
 inline float number_of_fp8(Dtype type, std::uint8_t code) {
   if (type == Dtype::F8_E5M2) {
     return static_cast<float>(std::bit_cast<Eigen::half>(static_cast<std::uint16_t>(code << 8)));
@@ -110,7 +112,7 @@ class Quantization {
   void look_at(const SafetensorsFile& file, const nlohmann::json& config);
 
  private:
-  /// A name that another tensor's begins with, and what follows.
+  /// The name without the suffix; nothing where it does not end in it.
   static std::optional<std::string_view> stem(std::string_view name, std::string_view suffix) {
     if (!name.ends_with(suffix)) return std::nullopt;
     return name.substr(0, name.size() - suffix.size());

@@ -2,7 +2,7 @@
 #ifndef LORMA_MODEL_READ_CHANGES_HPP
 #define LORMA_MODEL_READ_CHANGES_HPP
 
-/// Adapters of every kind that is read, as what they do to the tensors of their base.
+/// Reads adapters of every kind, as what they do to the tensors of their base.
 
 #include <filesystem>
 #include <map>
@@ -21,11 +21,11 @@ namespace lorma::inline LORMA_ABI::model {
 /// Throws Error if a configuration cannot be read, FormatError where it has no peft_type.
 LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& adapter);
 
-/// Whether it is an adapter of ours. Throws as adapter_kind does.
+/// Whether its peft_type is LORMA. Throws as adapter_kind does.
 LORMA_MODEL_FUNCTION bool is_lorma_adapter(const std::filesystem::path& adapter);
 
-/// One change a tensor, of a directory of LoRMA, LoRA, (IA)^3, RoAd, HRA or DEFT, or of a file of
-/// LoRA. What a person should know goes to `remarks`. Throws Error.
+/// One change for each tensor, from a directory of LoRMA, LoRA, (IA)^3, RoAd, HRA or DEFT, or a
+/// file of LoRA. What a person should know goes to `remarks`. Throws Error.
 LORMA_MODEL_FUNCTION std::vector<Change> read_changes(const std::filesystem::path& adapter,
                                                       std::vector<std::string>& remarks);
 

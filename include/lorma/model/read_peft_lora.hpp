@@ -65,7 +65,7 @@ class LoraScales {
                                     config_->fields.object("rank_pattern")[pattern]);
   }
 
-  /// alpha, where no tensor says it: of a file without a configuration the rank.
+  /// alpha, where no tensor says it: the configuration's, or without one the rank.
   double alpha(const std::string& key, Index rank) {
     if (!config_) return static_cast<double>(rank);
     const std::string pattern = config_->alphas.find(key);

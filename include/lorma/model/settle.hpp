@@ -91,8 +91,9 @@ inline void settle_names(const Checkpoint& base, std::vector<Change>& changes,
   }
 }
 
-/// Names whose dots are underscores find the tensors that end so, of which there may be one each.
-/// Groups that have no partner at all, such as those of a text encoder, are named and left out.
+/// A name with underscores for dots takes the tensor whose name is the same or ends the same, of
+/// which there must be only one. Groups of names without any partner, such as those of a text
+/// encoder, are named and left out, unless there is no other group.
 inline void settle_flattened(const Checkpoint& base, std::vector<Change>& changes,
                              std::vector<std::string>& remarks,
                              std::vector<std::string>& problems) {
@@ -163,8 +164,8 @@ inline void settle_flattened(const Checkpoint& base, std::vector<Change>& change
   changes = std::move(kept);
 }
 
-/// Which of several parameters of a module each change is of, by their shapes: PEFT's keys do not
-/// say it.
+/// Which of several parameters of a module each change is for, by their shapes: PEFT's keys do not
+/// say.
 inline void settle_parameters(const Checkpoint& base, std::vector<Change>& changes,
                               std::vector<std::string>& problems) {
   std::map<std::string, std::vector<Change*>> by_module;
@@ -216,7 +217,8 @@ inline void settle_parameters(const Checkpoint& base, std::vector<Change>& chang
   }
 }
 
-/// Where one number stands for each channel of a kernel, it is said of each of its elements.
+/// Where (IA)^3 has one number for each input channel of a kernel, it is repeated for each element
+/// of the channel.
 inline void settle_channels(const StoredTensor& tensor, Change& change) {
   if (change.form != WeightForm::kernel || tensor.shape.size() < 3) return;
   const std::optional<MatrixStack> stack = matrices_of(change.form, tensor.shape);
@@ -234,8 +236,8 @@ inline void settle_channels(const StoredTensor& tensor, Change& change) {
   }
 }
 
-/// Where a square weight leaves it open, the configuration's word counts, unless weights that are
-/// not square, or the model's type, speak against it: PEFT sets the field for the last module
+/// Where a square weight leaves its layout open, the configuration is believed, unless weights that
+/// are not square, or the model's type, contradict it: PEFT sets the field for the last module
 /// alone. Of square experts no configuration says anything.
 inline void settle_layouts(const Checkpoint& base, std::vector<Change>& changes, LoraLayout wanted,
                            std::vector<std::string>& problems) {

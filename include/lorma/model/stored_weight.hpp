@@ -101,9 +101,9 @@ void load(const SafetensorsFile& file, const StoredTensor& tensor, const MatrixS
 
 namespace detail {
 
-/// The float between which and x lies no number of 16 bits and no middle of two: conversions to 16
-/// bits exist from float alone, and rounding to nearest twice is wrong at ties. "Round to odd":
-/// toward zero, the last bit set where that was not exact.
+/// A float such that between it and x lies no number of 16 bits and no middle of two: Eigen
+/// converts to 16 bits from float alone, and rounding to nearest twice is wrong at ties. "Round to
+/// odd": toward zero, the last bit set where that was not exact.
 inline float sticky(double x) {
   const auto nearest = static_cast<float>(x);
   if (static_cast<double>(nearest) == x || !std::isfinite(nearest)) return nearest;
@@ -153,8 +153,8 @@ template <typename S, typename Rows>
 }  // namespace detail
 
 /// `bytes` become those of W in `type`, each element rounded to nearest once. Throws NonFinite,
-/// with the name, for NaN and infinity (also where the type holds no larger number), and
-/// FormatError for types without arithmetic.
+/// with the name, for NaN, infinity and numbers too large for the type, and FormatError for types
+/// without arithmetic.
 template <ComputeScalar S>
 void round(const std::string& name, const RowMajorMatrix<S>& W, Dtype type,
            std::vector<std::byte>& bytes) {

@@ -2,8 +2,8 @@
 #ifndef LORMA_MODEL_TENSOR_PANELS_HPP
 #define LORMA_MODEL_TENSOR_PANELS_HPP
 
-/// Tensors of any number of dimensions read a part at a time, so that one much larger than memory
-/// for its copies can be measured.
+/// Tensors of any number of dimensions read a part at a time, so that one can be measured whose
+/// copies would not fit in memory.
 ///
 ///   const Panels panels(file, tensor);                       // 64000 x 2048, or 2048 x 64000
 ///   for (Index i = 0; i < panels.rows(); i += count) {
@@ -44,7 +44,8 @@ void load_elements(const StoredTensor& tensor, std::size_t first, std::span<S> o
   });
 }
 
-/// A matrix on disk, turned so that it has at least as many rows as columns.
+/// A matrix on disk, turned so that it has at least as many rows as columns; refers to both
+/// arguments.
 class Panels {
  public:
   /// Throws FormatError for types without arithmetic and other than 2 dimensions.
@@ -64,7 +65,8 @@ class Panels {
   Index rows() const { return std::max(stored_rows_, stored_cols_); }
   Index cols() const { return std::min(stored_rows_, stored_cols_); }
 
-  /// `out` becomes rows [first, first + count); pages that were read are given back.
+  /// `out` becomes rows [first, first + count). The pages read are given back; if is_turned(), all
+  /// at once with the last row.
   void read(Index first, Index count, Matrix<double>& out) const {
     out.resize(count, cols());
     RowMajorMatrix<double> part;

@@ -33,8 +33,8 @@ void visit_layer(const LormaLayer& layer, F&& f) {
   });
 }
 
-/// The layer that an adapter is of a weight: its factors in float, the names of its policies. What
-/// else a layer says (outputs, layout, fingerprint) is the caller's to add.
+/// An adapter as the layer of a weight: its factors in float, the names of its policies. What else
+/// a layer says (outputs, layout, fingerprint) is the caller's to add.
 template <typename AnAdapter>
 LormaLayer layer_of(const AnAdapter& adapter, std::string weight) {
   LormaLayer layer;

@@ -20,15 +20,15 @@ enum class WeightForm : unsigned char {
   experts,  ///< [e, a, b]: e matrices a x b, one below the other
 };
 
-/// A tensor as `count` row-major matrices, one behind the other.
+/// A tensor as `count` row-major matrices, one below the other.
 struct MatrixStack {
   Index count = 1;
   Index rows = 0;  ///< of each
   Index cols = 0;
 };
 
-/// Nothing where the tensor has another number of axes, or sizes that no Index holds. A kernel has
-/// three axes or more, and a matrix may stand for a kernel of size 1, and for one expert.
+/// The matrices of a tensor of a form; nothing where it has another number of axes, or sizes that
+/// no Index holds. Two axes may also be a kernel of size 1, or one expert.
 inline std::optional<MatrixStack> matrices_of(WeightForm form, TensorShape shape) {
   std::uint64_t all = 1;
   for (const std::uint64_t extent : shape) {
