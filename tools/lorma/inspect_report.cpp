@@ -31,12 +31,12 @@ const char* verdict(const MatrixLine& m) {
   return m.near_full_rank ? "near full" : "deficient";
 }
 
-/// Whether a part of the rank may be the rounding of the storage.
+/// Whether a part of the rank may come from rounding to the type of the storage.
 bool rounded(const MatrixLine& m) {
   return m.rank_beyond_storage < m.rank;
 }
 
-/// The effective rank is there where spectra are.
+/// With `spectra`, the effective rank too.
 std::vector<std::string> cells(const MatrixLine& m, bool spectra) {
   std::vector<std::string> row{m.name, shape(m), m.dtype};
   if (m.error.empty()) {
@@ -110,7 +110,7 @@ std::string html(const std::string& text) {
   return out;
 }
 
-/// Decades from the first singular value down to one.
+/// Decades from the first singular value down to the i-th.
 double fall(const std::vector<double>& sigma, std::size_t i) {
   constexpr double most = 16;  // what a double resolves
   return sigma[i] > 0.0 ? std::min(most, std::log10(sigma[0] / sigma[i])) : most;

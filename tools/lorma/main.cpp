@@ -21,15 +21,15 @@ namespace {
 
 constexpr int refused = 3;
 
-/// A file that is opened must not take the place of an output that is closed: it would be written
-/// into. What is put there instead takes no writing.
+/// A file opened later must not get the descriptor of a closed output: what is printed would go
+/// into it. What is put there instead cannot be written to, so that printing still fails.
 void fill_closed_outputs() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(descriptor, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDONLY));
   }
 }
 
-/// Insertions, removals and replacements that make one word of another.
+/// The least number of insertions, removals and replacements that turn one word into another.
 std::size_t distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -45,7 +45,7 @@ std::size_t distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-/// What to say of a word in the place of a verb; empty where it is one.
+/// What to say of a word where a verb must stand; empty where it is one.
 std::string unknown_verb(const CLI::App& app, const std::string& word) {
   std::string nearest;
   for (const CLI::App* verb : app.get_subcommands({})) {

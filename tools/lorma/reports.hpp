@@ -2,8 +2,8 @@
 #ifndef LORMA_TOOLS_REPORTS_HPP
 #define LORMA_TOOLS_REPORTS_HPP
 
-/// What the verbs tell: for people as text, for programs as JSON. Names come from files: they are
-/// escaped.
+/// What the verbs report: for people as text, for programs as JSON. Names come from files, so they
+/// are escaped.
 
 #include <lorma/model/adapter_report.hpp>
 #include <lorma/model/diff.hpp>
@@ -15,11 +15,11 @@
 
 namespace lorma_tool {
 
-/// A line a layer.
+/// One line for each layer.
 void print(std::ostream& out, const lorma::model::AdapterReport& report);
 std::string to_json(const lorma::model::AdapterReport& report);
 
-/// A line a tensor.
+/// One line for each tensor.
 void print(std::ostream& out, const std::vector<lorma::model::TensorDifference>& differences);
 std::string to_json(const std::vector<lorma::model::TensorDifference>& differences);
 
@@ -32,7 +32,7 @@ std::string to_json(const lorma::model::MergeReport& report);
 void print(std::ostream& out, const lorma::model::Inspection& inspection);
 std::string to_json(const lorma::model::Inspection& inspection);
 std::string to_csv(const lorma::model::Inspection& inspection);
-/// One page that needs nothing else: a table to sort by its heads, spectra as pictures.
+/// One self-contained page: a table sorted by clicking its headings, a picture of every spectrum.
 std::string to_html(const lorma::model::Inspection& inspection);
 
 }  // namespace lorma_tool

@@ -2,8 +2,8 @@
 #ifndef LORMA_TOOLS_SESSION_HPP
 #define LORMA_TOOLS_SESSION_HPP
 
-/// One run of a verb: its progress on stderr, Ctrl-C, and the machine's cores among tensors, of
-/// which several are worked on at a time while each product gets its share.
+/// One run of a verb: its progress on stderr, Ctrl-C, and the machine's cores, shared equally among
+/// the tensors that are worked on at a time.
 
 #include <lorma/model/monitor.hpp>
 
@@ -20,7 +20,7 @@ class Session {
  public:
   explicit Session(bool quiet, unsigned workers = few_workers());
 
-  /// Refers to this object.
+  /// Refers to this object, which must outlive it.
   lorma::model::Monitor monitor();
   /// Tensors at a time.
   unsigned workers() const { return workers_; }

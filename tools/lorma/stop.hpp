@@ -2,19 +2,19 @@
 #ifndef LORMA_TOOLS_STOP_HPP
 #define LORMA_TOOLS_STOP_HPP
 
-/// Ctrl-C: at once while nothing is on the disk, else after what was begun is taken away again.
+/// Ctrl-C stops at once while nothing is on the disk, otherwise after what was begun is removed.
 
 namespace lorma_tool {
 
 /// Exit code of a run that was stopped.
 inline constexpr int stopped_code = 130;
 
-/// While it is set, a signal only asks: temporaries are on the disk.
+/// While it is set, a signal only asks to stop: temporaries are on the disk.
 void set_writing(bool is_writing) noexcept;
 /// Whether a stop was asked for.
 bool stop_requested() noexcept;
 
-/// Sets it for a scope.
+/// Sets writing for a scope.
 class Writing {
  public:
   Writing() noexcept { set_writing(true); }
@@ -23,8 +23,8 @@ class Writing {
   Writing& operator=(const Writing&) = delete;
 };
 
-/// Handles SIGINT, SIGTERM and SIGHUP so; files and pipes that take no more are errors of the
-/// write.
+/// Handles SIGINT, SIGTERM and SIGHUP this way. A file at its size limit and a closed pipe make the
+/// write fail, and do not end the program.
 void handle_signals();
 
 }  // namespace lorma_tool

@@ -17,7 +17,7 @@ namespace {
 
 using namespace lorma::model;
 
-/// What the verbs share: where to write, whether, and how to tell.
+/// What is set on the command line: the verb's own options, and how to report.
 template <typename Options>
 struct State {
   Options options;
@@ -25,7 +25,7 @@ struct State {
   bool quiet = false;
 };
 
-/// A verb that runs `make` on its options; `add_own` adds those that it has alone.
+/// Adds a verb that runs `make` on its options; `add_own` adds those that no other verb has.
 template <typename Options, typename AddOwn, typename Make>
 void add_maker(CLI::App& app, Outcome& outcome, const char* name, const char* description,
                AddOwn&& add_own, Make make) {
@@ -102,7 +102,8 @@ void add_compose(CLI::App& app, Outcome& outcome) {
       "adapters compose.\n"
       "Example: lorma compose french legal -o french-legal",
       [](CLI::App& verb, ComposeOptions& o) {
-        verb.add_option("adapters", o.adapters, "directories of the adapters, the first first")
+        verb.add_option("adapters", o.adapters,
+                        "directories of the adapters, in the order of merging")
             ->required()
             ->expected(2, -1);
       },

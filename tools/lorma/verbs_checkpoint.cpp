@@ -26,7 +26,7 @@ bool is_file(const std::string& path) {
          (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status));
 }
 
-/// Throws lorma::Error where a report cannot be written.
+/// Throws lorma::Error if a report cannot be written to the path; writes nothing.
 void try_place(const std::string& path) {
   if (!is_file(path)) return;
   const Writing writing;
@@ -197,7 +197,7 @@ void add_inspect(CLI::App& app, Outcome& outcome) {
       "Exit code: 0 when every matrix passes, 1 when one does not, 2 when a file or matrix\n"
       "could not be read, 3 for wrong arguments, 130 when stopped by Ctrl-C.");
   verb->callback([state, &outcome] {
-    // The effective rank of a CSV needs them too.
+    // CSV has the effective rank, which needs all singular values.
     state->options.spectra = !(state->json + state->csv + state->html).empty();
     for (const std::string& path : {state->json, state->csv, state->html}) try_place(path);
     Session session(state->quiet, state->threads == 0 ? all_workers() : state->threads);
