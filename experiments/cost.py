@@ -78,7 +78,7 @@ def layer_steps(n: int, tokens: int) -> dict:
         "frozen layer": lambda: F.linear(x, W0),
         "LoRA": lambda: F.linear(x, W0) + F.linear(F.linear(x, A), B),
         "LoRMA+: P (W0 x)": lambda: ops.multiply(F.linear(x, W0), B, A, 1.0),
-        "LoRMA+: W0 x + B ((A W0) x)": lambda: ops.linear_plus(x, W0, None, B, A, 1.0),
+        "LoRMA+: W0 x + B ((A W0) x)": lambda: torch.addmm(F.linear(x, W0), x @ (A @ W0).T, B.T),
         "LoRMA+: (P W0) x, P by its factors": lambda: F.linear(x, torch.addmm(W0, B, A @ W0)),
         "LoRMA+, published: (P W0) x, P dense": lambda: published[False](x),
         "LoRMA_pi: P (W0 x), by transforms": lambda: ops.multiply(F.linear(x, W0), B, A, 1.0, "cyclic"),

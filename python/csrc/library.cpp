@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operators of lorma as torch's dispatcher knows them: torch.ops.lorma after
-// torch.ops.load_library. multiply and merge are composite: Identity and None are torch's own
-// products, so that compilers of graphs see them; CyclicPermutation is one opaque operator with its
-// gradient.
+// torch.ops.load_library. multiply, linear and merge are composite: Identity and None are torch's
+// own products, so that compilers of graphs see them; CyclicPermutation is one opaque operator with
+// its gradient.
 #include <torch/library.h>
 
 #include "lorma/torch/linear.hpp"
@@ -80,6 +80,11 @@ Tensor multiply(const Tensor& y, const Tensor& B, const Tensor& A, double scale,
                 std::string_view inflation, bool adjoint) {
   return kernels::multiply<DispatchedCalls>(y, B, A, scale, inflation, adjoint);
 }
+Tensor linear(const Tensor& x, const Tensor& W0, const std::optional<Tensor>& bias, const Tensor& B,
+              const Tensor& A, double scale, std::string inflation, std::string side) {
+  return kernels::linear<DispatchedCalls>(x, W0, bias.value_or(Tensor()), B, A,
+                                          {scale, std::move(inflation), std::move(side)});
+}
 Tensor merge(const Tensor& W0, const Tensor& B, const Tensor& A, double scale,
              std::string inflation, std::string side) {
   return kernels::merge<DispatchedCalls>(W0, B, A, {scale, std::move(inflation), std::move(side)});
@@ -96,6 +101,10 @@ TORCH_LIBRARY(lorma, m) {
       "multiply(Tensor y, Tensor B, Tensor A, float scale, str inflation=\"Identity\", "
       "bool adjoint=False) -> Tensor",
       torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, TORCH_FN(multiply)));
+  m.def(
+      "linear(Tensor x, Tensor W0, Tensor? bias, Tensor B, Tensor A, float scale, "
+      "str inflation=\"Identity\", str side=\"Pre\") -> Tensor",
+      torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, TORCH_FN(linear)));
   m.def(
       "merge(Tensor W0, Tensor B, Tensor A, float scale, str inflation=\"Identity\", "
       "str side=\"Pre\") -> Tensor",

@@ -12,7 +12,6 @@ else torch's FFT, which a warning says once.
 from __future__ import annotations
 
 import contextlib
-import math
 import warnings
 from pathlib import Path
 
@@ -90,46 +89,19 @@ def multiply(y: Tensor, B: Tensor, A: Tensor, scale: float, inflation: str = "id
         return h.to(y.dtype).reshape(y.shape)
 
 
-def linear_plus(x: Tensor, W0: Tensor, bias: Tensor | None, B: Tensor, A: Tensor, scale: float) -> Tensor:
-    """P (W0 x) + bias of LoRMA+ on the outputs, as x W0^T + bias + s (x (A W0)^T) B^T.
+def linear(x: Tensor, W0: Tensor, bias: Tensor | None, B: Tensor, A: Tensor, scale: float, inflation: str = "identity",
+           side: str = "pre") -> Tensor:
+    """The linear layer of P W0 ("pre") or W0 P ("post"), W0 [out, in], plus the bias as it is.
 
-    Nothing but x [..., k] and r numbers a token are kept for backward, as with LoRA, where multiply keeps
-    W0 x. Costs 2 r d k operations more, forward and again backward; is_for_inputs says when it pays.
+    The compiled operator chooses the order of products that takes the least time: P on outputs or inputs, LoRMA+ by
+    A W0, LoRMA_pi by its whole weight (include/lorma/torch/linear.hpp). Raises as multiply does.
     """
-    h = torch.nn.functional.linear(x, W0, bias)
-    inner = x.reshape(-1, x.shape[-1]) @ (A @ W0).T
-    return torch.addmm(h.reshape(-1, h.shape[-1]), inner, B.T, alpha=scale).reshape(h.shape)
-
-
-def is_for_inputs(x: Tensor, W0: Tensor, A: Tensor) -> bool:
-    """Whether linear_plus takes no more time than multiply: for many tokens, or a weight that caches hold."""
-    tokens = x.numel() // x.shape[-1]
-    return tokens >= 2 * W0.shape[0] or (tokens >= 16 * A.shape[0] and W0.numel() <= 768 * 768)
-
-
-def linear_pi(x: Tensor, W0: Tensor, bias: Tensor | None, B: Tensor, A: Tensor, scale: float,
-              side: str = "pre") -> Tensor:
-    """The linear layer of the weight P W0 ("pre") or W0 P ("post") of LoRMA_pi, which is formed first.
-
-    Costs products of whole weights, about 5.5 n times the weight's elements, and the gradient of a whole
-    weight, whatever the rank; is_for_weight_first says when that is less than transforms of every token.
-    """
-    n = B.shape[0]
-    M = scale * (B @ A)
-    P = torch.cat([M, M], 1).as_strided((n, n), (2 * n - 1, 1), n)  # row i of M turned right by i
-    return torch.nn.functional.linear(x, P @ W0 if side == "pre" else W0 @ P, bias)
-
-
-def is_for_whole_weight(x: Tensor, W0: Tensor, B: Tensor) -> bool:
-    """Whether linear_pi takes less time than multiply for x, forward and backward together.
-
-    Transforms cost 27 r n log2 n a token, in units of a product's operations (a fit of n = 384 to 1024, one
-    and two threads), so that narrow layers with many tokens, and large ranks, are better off with products.
-    """
-    n, r = B.shape
-    other = W0.numel() // n
-    tokens = x.numel() // x.shape[-1]
-    return tokens * (27 * r * math.log2(n) - 2 * other) > 5.5 * n * other
+    check(inflation, side)
+    if compiled:
+        return torch.ops.lorma.linear(x, W0, bias, B, A, scale, INFLATIONS[inflation], SIDES[side])
+    if side == "post":
+        return torch.nn.functional.linear(multiply(x, B, A, scale, inflation), W0, bias)
+    return multiply(torch.nn.functional.linear(x, W0, bias), B, A, scale, inflation, bias)
 
 
 def merge(W0: Tensor, B: Tensor, A: Tensor, scale: float, inflation: str = "identity", side: str = "pre") -> Tensor:

@@ -72,20 +72,70 @@ def test_gradients_to_second_order(n, inflation):
     assert torch.autograd.gradgradcheck(run, (y, B, A))
 
 
-@pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_a_layer_by_its_weight(n, side):
-    r, other = min(2, n), 3
-    B, A = (t.requires_grad_() for t in factors(n, r))
+def layer(n, other, r, side, dtype=torch.float64):
+    """W0, bias, B, A."""
     W0 = torch.randn(*((n, other) if side == "pre" else (other, n)), dtype=torch.float64)
-    bias = torch.randn(len(W0), dtype=torch.float64)
-    x = torch.randn(2, 4, W0.shape[1], dtype=torch.float64, requires_grad=True)
-    P = dense(B, A, 0.7, "cyclic")
-    torch.testing.assert_close(ops.linear_pi(x, W0, bias, B, A, 0.7, side),
-                               x @ (P @ W0 if side == "pre" else W0 @ P).T + bias)
-    run = lambda x, B, A: ops.linear_pi(x, W0, bias, B, A, 0.7, side)  # noqa: E731
-    assert torch.autograd.gradcheck(run, (x, B, A))
-    assert torch.autograd.gradgradcheck(run, (x, B, A))
+    return W0.to(dtype), torch.randn(len(W0), dtype=torch.float64).to(dtype), *factors(n, r, dtype)
+
+
+def adapted(W0, B, A, scale, inflation, side):
+    P = dense(B, A, scale, inflation)
+    return P @ W0.double() if side == "pre" else W0.double() @ P
+
+
+# Few tokens and many: LoRMA+ and LoRMA_pi take other ways.
+@pytest.mark.parametrize("tokens", [0, 1, 7, 200])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("inflation", INFLATIONS)
+@pytest.mark.parametrize(("n", "other", "r"), [(1, 1, 1), (2, 5, 2), (24, 7, 3), (9, 40, 9)])
+def test_linear_is_the_layer_of_its_weight(n, other, r, inflation, side, dtype, tokens):
+    W0, bias, B, A = layer(n, other, r, side)
+    W0, bias = W0.to(dtype), bias.to(dtype)
+    factors_in = torch.float64 if dtype == torch.float64 else torch.float32
+    B, A = B.to(factors_in), A.to(factors_in)
+    x = torch.randn(tokens, 2, W0.shape[1], dtype=torch.float64).to(dtype)
+    W = adapted(W0, B, A, 0.7, inflation, side)
+    for with_bias in (bias, None):
+        h = ops.linear(x, W0, with_bias, B, A, 0.7, inflation, side)
+        want = x.double() @ W.T + (0.0 if with_bias is None else bias.double())
+        assert h.dtype == dtype and h.shape == want.shape
+        size = max(1.0, 0.7 * (B.norm() * A.norm()).item()) * W0.double().norm() * x.double().norm() + bias.double().norm()
+        assert (h.double() - want).norm() <= 8 * EPS[dtype] * size
+
+
+@pytest.mark.parametrize("tokens", [1, 12])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("inflation", INFLATIONS)
+def test_gradients_of_linear(inflation, side, tokens):
+    W0, bias, B, A = layer(5, 3, 2, side)
+    operands = [t.requires_grad_() for t in (torch.randn(2, tokens, W0.shape[1], dtype=torch.float64), W0, bias, B, A)]
+    run = lambda *on: ops.linear(*on, 0.7, inflation, side)  # noqa: E731
+    assert torch.autograd.gradcheck(run, operands)
+    assert torch.autograd.gradgradcheck(run, operands)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("inflation", INFLATIONS)
+def test_autocast_chooses_no_coarser_way(inflation, side):
+    """P is applied in float, however many tokens there are: only the frozen layer is rounded."""
+    W0, bias, B, A = layer(24, 24, 3, side, torch.float32)
+    x = torch.randn(400, 24)
+    with torch.autocast("cpu", torch.bfloat16):
+        h = ops.linear(x, W0, bias, B, A, 0.7, inflation, side)
+        parts = torch.cat([ops.linear(part, W0, bias, B, A, 0.7, inflation, side) for part in x.split(1)])
+    assert h.dtype == torch.bfloat16 and error(h, parts) <= EPS[torch.bfloat16]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("inflation", INFLATIONS)
+def test_linear_refuses_what_does_not_fit(inflation, side):
+    W0, bias, B, A = layer(6, 6, 2, side, torch.float32)
+    x = torch.randn(3, 6)
+    for wrong in ((x[:, :5], W0, bias, B, A), (x, W0, bias, B[:5], A), (x, W0, bias, B, A[:, :5]),
+                  (x, W0, bias, B[:, :1], A), (x, W0, bias[:5], B, A)):
+        with pytest.raises(RuntimeError):
+            ops.linear(*wrong, 0.7, inflation, side)
 
 
 @compiled
@@ -272,6 +322,23 @@ def test_a_compiled_graph_is_whole(inflation):
     torch.testing.assert_close(f(y), h)
     for a, b in zip(torch.autograd.grad(f(y).sum(), (y, B, A)), torch.autograd.grad(h.sum(), (y, B, A))):
         torch.testing.assert_close(a, b)
+
+
+@compiled
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("inflation", INFLATIONS)
+def test_a_compiled_layer_is_whole(inflation, side):
+    """And takes the ways of few tokens and of many as tokens vary."""
+    W0, bias, B, A = layer(16, 16, 2, side, torch.float32)
+    B, A = B.requires_grad_(), A.requires_grad_()
+    torch.compiler.reset()  # the line below is compiled anew for every inflation and side
+    run = lambda x: ops.linear(x, W0, bias, B, A, 0.5, inflation, side).square()  # noqa: E731
+    f = torch.compile(run, fullgraph=True, backend="aot_eager", dynamic=True)
+    for tokens in (3, 5, 300, 400):
+        x = torch.randn(tokens, 16, requires_grad=True)
+        torch.testing.assert_close(f(x), run(x))
+        for a, b in zip(torch.autograd.grad(f(x).sum(), (x, B, A)), torch.autograd.grad(run(x).sum(), (x, B, A))):
+            torch.testing.assert_close(a, b)
 
 
 @compiled

@@ -78,19 +78,27 @@ DOCTEST_TEST_CASE("linear, merge and unmerge of both sides") {
       const std::int64_t d = 14;
       const std::int64_t k = 10;
       const auto n = side == "Pre" ? d : k;
-      const Tensor W0 = random({d, k});
-      const Tensor bias = random({d});
-      const Tensor B = random({n, 2}, 0.4);
-      const Tensor A = random({2, n}, 0.4);
-      const Tensor x = random({4, k});
+      const Tensor W0 = random({d, k}).requires_grad_();
+      const Tensor bias = random({d}).requires_grad_();
+      const Tensor B = random({n, 2}, 0.4).requires_grad_();
+      const Tensor A = random({2, n}, 0.4).requires_grad_();
       const LinearOptions options{0.5, inflation, side};
       const Tensor P = dense(B, A, 0.5, inflation);
       const Tensor W = side == "Pre" ? at::mm(P, W0) : at::mm(W0, P);
       DOCTEST_CHECK(error(lorma::torch::merge(W0, B, A, options), W) <= rounding);
-      DOCTEST_CHECK(error(lorma::torch::linear(x, W0, bias, B, A, options),
-                          at::linear(x, W, bias)) <= rounding);
-      DOCTEST_CHECK(error(lorma::torch::linear(x, W0, {}, B, A, options), at::linear(x, W)) <=
-                    rounding);
+      for (const std::int64_t tokens : {1, 4, 300}) {  // many tokens take other orders of products
+        const Tensor x = random({tokens, k}).requires_grad_();
+        const Tensor h = lorma::torch::linear(x, W0, bias, B, A, options);
+        const Tensor want = at::linear(x, W, bias);
+        DOCTEST_CHECK(error(h, want) <= rounding);
+        DOCTEST_CHECK(error(lorma::torch::linear(x, W0, {}, B, A, options), at::linear(x, W)) <=
+                      rounding);
+        const auto got = gradients(h.pow(2).sum(), {x, W0, bias, B, A});
+        const auto gradient = gradients(want.pow(2).sum(), {x, W0, bias, B, A}, true);
+        for (std::size_t j = 0; j < got.size(); ++j) {
+          DOCTEST_CHECK(error(got[j], gradient[j]) <= 4 * rounding);
+        }
+      }
       if (inflation == "None") {
         DOCTEST_CHECK_THROWS_AS(lorma::torch::unmerge(W, B, A, options), lorma::RankDeficient);
       } else {

@@ -84,7 +84,10 @@ inline Tensor cyclic_apply_kernel(const Tensor& y, const Tensor& B, const Tensor
   const Tensor in = tokens_of(y);
   const Tensor b = B.to(in.scalar_type());
   const Tensor a = A.to(in.scalar_type());
-  const auto as_y = [&y](const Tensor& h) { return h.to(y.scalar_type()).view(y.sizes()); };
+  // No view, which autograd would not let the caller change in place.
+  const auto as_y = [&y](const Tensor& h) {
+    return at::_unsafe_view(h.to(y.scalar_type()), y.sizes());
+  };
   if (!has_kernels(y)) return as_y(cyclic_apply_by_torch(in, b, a, scale, adjoint));
   const Tensor out = result_like(in);
   with_scalar(y, [&]<typename S>(S) {

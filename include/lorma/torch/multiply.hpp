@@ -23,14 +23,17 @@ namespace lorma::inline LORMA_ABI::torch {
 
 namespace detail {
 
-/// y + s (y A^T) B^T, or without the y.
+/// y + s (y A^T) B^T, or without the first y; with a bias, which y carries, (y - bias) in place of
+/// the second.
 inline Tensor factored(const Tensor& y, const Tensor& B, const Tensor& A, double scale,
-                       bool adds_identity) {
+                       bool adds_identity, const Tensor& bias = {}) {
   check_operands("multiply", y, B, A);
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const Tensor in = tokens_of(y);
-  const Tensor inner = at::mm(in, A.to(in.scalar_type()).t());
+  const Tensor a = A.to(in.scalar_type());
   const Tensor b = B.to(in.scalar_type());
+  const Tensor inner = bias.defined() ? at::addmm(-at::mv(a, bias.to(in.scalar_type())), in, a.t())
+                                      : at::mm(in, a.t());
   const Tensor out =
       adds_identity ? at::addmm(in, inner, b.t(), 1, scale) : at::mm(inner * scale, b.t());
   return out.to(y.scalar_type()).view_symint(y.sym_sizes());

@@ -7,7 +7,6 @@ import warnings
 from typing import Any, Optional
 
 import torch
-import torch.nn.functional as F
 from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -54,11 +53,13 @@ class LormaLayer(BaseTunerLayer):
         """P y of one adapter; what y carries as bias is left alone."""
         spec = self.specs[adapter_name]
         B, A = self.lorma_B[adapter_name], self.lorma_A[adapter_name]
-        dropout = self.lorma_dropout[adapter_name]
-        if dropout.p > 0.0 and self.training:  # y + (P - I) dropout(y)
-            dropped = dropout(y if bias is None else y - bias)
+        if self._drops(adapter_name):  # y + (P - I) dropout(y)
+            dropped = self.lorma_dropout[adapter_name](y if bias is None else y - bias)
             return y - dropped + ops.multiply(dropped, B, A, spec.scale, spec.inflation)
         return ops.multiply(y, B, A, spec.scale, spec.inflation, bias)
+
+    def _drops(self, adapter_name: str) -> bool:
+        return self.training and self.lorma_dropout[adapter_name].p > 0.0
 
     def merged_weight(self, adapter_names: list[str]) -> Tensor:
         """The weight [out, in] with adapters, composed in order in a wider type and rounded once."""
@@ -144,38 +145,25 @@ class LormaLinear(nn.Module, LormaLayer):
     def _adapted(self, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any) -> Tensor:
         """W = P_m ... P_1 W0 Q_1 ... Q_k for the adapters P of side pre and Q of side post, in order."""
         names = [name for name in adapter_names if name in self.lorma_B]
+        if not names:
+            return self.base_layer(x, *args, **kwargs)
         pre = [name for name in names if self.specs[name].side == "pre"]
         post = [name for name in names if self.specs[name].side == "post"]
-        for name in reversed(post[1:] if not pre else post):
+        nearest, *others = pre or post
+        for name in reversed(post if pre else others):
             x = self.multiply(name, x)
         base, bias = self.base_layer, getattr(self.base_layer, "bias", None)
-        y = self._by_weight((pre or post)[0], x) if names else None
-        if y is not None:
-            pre = pre[1:]
-        elif pre and bias is not None and type(base) is nn.Linear and self.specs[pre[0]].inflation != "identity":
-            y = F.linear(x, base.weight)
-            for name in pre:
-                y = self.multiply(name, y)
-            return y.add_(bias)
+        if type(base) is nn.Linear and type(base.weight) is nn.Parameter and not self._drops(nearest):
+            spec = self.specs[nearest]
+            y = ops.linear(x, base.weight, bias, self.lorma_B[nearest], self.lorma_A[nearest], spec.scale,
+                           spec.inflation, spec.side)
+        elif pre:
+            y = self.multiply(nearest, base(x, *args, **kwargs), bias)
         else:
-            y = base(x if pre or not post else self.multiply(post[0], x), *args, **kwargs)
-        for name in pre:
+            y = base(self.multiply(nearest, x), *args, **kwargs)
+        for name in pre[1:]:
             y = self.multiply(name, y, bias)
         return y
-
-    def _by_weight(self, adapter_name: str, x: Tensor) -> Optional[Tensor]:
-        """The base with the adapter next to it, by its weight: where that is at hand, and takes less time."""
-        base, spec = self.base_layer, self.specs[adapter_name]
-        B, A = self.lorma_B[adapter_name], self.lorma_A[adapter_name]
-        if (type(base) is not nn.Linear or not x.dtype == base.weight.dtype == A.dtype == B.dtype
-                or (self.training and self.lorma_dropout[adapter_name].p > 0.0)
-                or torch.is_autocast_enabled(x.device.type)):
-            return None
-        if spec.inflation == "cyclic" and ops.is_for_whole_weight(x, base.weight, B):
-            return ops.linear_pi(x, base.weight, base.bias, B, A, spec.scale, spec.side)
-        if spec.inflation == "identity" and spec.side == "pre" and ops.is_for_inputs(x, base.weight, A):
-            return ops.linear_plus(x, base.weight, base.bias, B, A, spec.scale)
-        return None
 
     def _mixed(self, x: Tensor, adapter_names: list[str], *args: Any, **kwargs: Any) -> Tensor:
         """One adapter a sample; "__base__" and adapters that this layer lacks are the base."""
