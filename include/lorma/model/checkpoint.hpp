@@ -234,15 +234,12 @@ LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
 LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& directory) {
   const std::filesystem::path config = directory / "config.json";
   lorma::detail::JsonDocument json{nlohmann::json::object(), {}};
-  const auto look_for_codes = [&] {
-    for (const auto& file : files_) quantization_.look_at(*file, json.value);
-  };
-  if (!std::filesystem::is_regular_file(config)) return look_for_codes();
+  const bool exists = std::filesystem::is_regular_file(config);
   try {
-    json = lorma::detail::read_json_object(config);
+    if (exists) json = lorma::detail::read_json_object(config);
   } catch (const Error&) {  // of something else
   }
-  look_for_codes();
+  quantization_.look_at(files_, json.value);
   try {
     const lorma::detail::JsonFields fields(config, json.value);
     model_type_ = fields.text("model_type", "");
