@@ -32,9 +32,10 @@ struct ConvertOptions {
 
 /// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the
 /// best approximation of their change; slices of one weight become one LoRA layer of the sum of
-/// their ranks. LoRA becomes LoRMA+ as far as the weight allows, by least squares; (IA)^3, RoAd and
-/// HRA become LoRMA by their definitions. Biases and whole tensors are named in the remarks and
-/// left alone. Memory: a few copies of one weight in double, and the factors. Throws Error.
+/// their ranks. LoRA becomes LoRMA+ as far as the weight allows, by least squares; (IA)^3, RoAd,
+/// HRA and DEFT with `para` become LoRMA by their definitions. Biases and whole tensors are named
+/// in the remarks and left alone. Memory: a few copies of one weight in double, and the factors.
+/// Throws Error.
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options,
                                            const Monitor& monitor = {});
 
