@@ -8,10 +8,10 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "lorma/analysis/rank_report.hpp"
@@ -218,19 +218,24 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
   detail::Steps steps(monitor, total, false);
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
-    if (monitor.begin_thread) monitor.begin_thread();
-    for (std::size_t i = next++; i < jobs.size(); i = next++) {
-      if (monitor.stop && monitor.stop()) return;
-      MatrixLine& line = result.matrices[jobs[i].line];
-      detail::measure(jobs[i], options, line);
-      steps.done(jobs[i].cost, line.name);
-      jobs[i].file.reset();
+    try {
+      if (monitor.begin_thread) monitor.begin_thread();
+      for (std::size_t i = next++; i < jobs.size(); i = next++) {
+        if (monitor.stop && monitor.stop()) return;
+        MatrixLine& line = result.matrices[jobs[i].line];
+        detail::measure(jobs[i], options, line);
+        steps.done(jobs[i].cost, line.name);
+        jobs[i].file.reset();
+      }
+    } catch (...) {
+      next = jobs.size();  // the other threads need not go on
+      throw;
     }
   };
-  std::vector<std::jthread> pool;
-  for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(work);
+  std::vector<std::future<void>> pool;  // whose destructor waits
+  for (std::size_t t = 1; t < threads; ++t) pool.push_back(std::async(std::launch::async, work));
   work();
-  pool.clear();
+  for (std::future<void>& thread : pool) thread.get();
   monitor.check();
   return result;
 }
