@@ -231,6 +231,9 @@ TEST_CASE("an adapter's name in the keys is no part of a module's; two adapters 
   CHECK(back.layers[0].module == "q");
   REQUIRE(back.saved.size() == 1);
   CHECK(back.saved[0].name == "k.weight");
+  CHECK_THROWS_WITH_AS(write_peft_lora(directory.path() / "again", back),
+                       doctest::Contains("whole tensors, such as 'k.weight'"), Error);
+  CHECK_FALSE(fs::exists(directory.path() / "again"));
   write_safetensors(directory.path() / adapter_model_name,
                     {TensorSource::copy(q + "lora_A.default.weight", A),
                      TensorSource::copy(q + "lora_B.other.weight", B)});

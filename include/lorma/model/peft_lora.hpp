@@ -58,15 +58,17 @@ LORMA_MODEL_FUNCTION void make_portable(PeftLora& lora) {
 #endif
 
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
-/// become `r` and `lora_alpha`, others go into patterns. Whole tensors (`saved`) are not written.
-/// Throws ShapeError if B and A of a layer do not fit, NonFinite, FormatError for a scale that is
-/// not that of alpha, and for what is no plain LoRA of a matrix.
+/// become `r` and `lora_alpha`, others go into patterns. Throws Error where there are whole
+/// tensors, which only a model of PEFT writes, ShapeError if B and A of a layer do not fit,
+/// NonFinite, FormatError for a scale that is not that of alpha, and for what is no plain LoRA of a
+/// matrix.
 LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
                                           const PeftLora& lora);
 
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
                                           const PeftLora& lora) {
+  detail::require_no_saved(lora.saved, directory, "be written");
   std::map<Index, std::size_t> ranks;
   std::map<double, std::size_t> alphas;
   std::vector<TensorSource> tensors;
