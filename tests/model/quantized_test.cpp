@@ -210,6 +210,32 @@ TEST_CASE("a shard without codes does not hide those of a later one") {
   CHECK_MESSAGE(says(message, "its codes are not recognized"), message);
 }
 
+TEST_CASE("a configuration that cannot be rewritten is refused before anything is written") {
+  const ScratchDirectory directory;
+  const fs::path base = directory / "base";
+  fs::create_directory(base);
+  write_lora(directory / "lora", 4, 4);
+  const std::vector<std::byte> codes(16, std::byte{0x38});
+  lorma::write_safetensors(
+      base / "model.safetensors",
+      {TensorSource::bytes("q.weight", lorma::Dtype::F8_E4M3, {4, 4}, codes),
+       TensorSource::copy("q.weight_scale", Matrix<float>(Matrix<float>::Ones(1, 1)))});
+  lorma::model::MergeOptions options;
+  options.base = base;
+  options.adapters = {{directory / "lora"}};
+  options.out = directory / "out";
+  options.dequantize = true;
+  options.dry_run = true;
+  CHECK_NOTHROW(lorma::model::merge(options));
+  for (const char* config : {"{", "[1]", "null", "\"\xff\""}) {
+    CAPTURE(config);
+    put(base / "config.json", config);
+    CHECK_THROWS_WITH_AS(lorma::model::merge(options),
+                         doctest::Contains("config.json': expected a JSON object"),
+                         lorma::FormatError);
+  }
+}
+
 TEST_CASE("what cannot be read is named, and the way out") {
   const ScratchDirectory directory;
   const fs::path report = fs::path(LORMA_TEST_DATA_DIR) / "reports" / "gptq-base-message";

@@ -17,12 +17,14 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lorma/io/atomic_directory.hpp"
+#include "lorma/io/json_file.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/fit.hpp"
 #include "lorma/model/merge_record.hpp"
@@ -94,6 +96,7 @@ class Merge {
     find_tied_head();
     make_report();
     plan_files();
+    plan_companions();
   }
 
   MergeReport& report() { return report_; }
@@ -137,11 +140,8 @@ class Merge {
     }
     for (const auto& companion : base_.companions()) {
       monitor_.check();
-      if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
-        write_merged_config(companion.path, directory.path() / companion.name, options_.dequantize,
-                            unties_head_);
-      } else if (companion.path == base_.index() && changes_index()) {
-        write_merged_index(companion.path, directory.path() / companion.name, files_);
+      if (const auto found = rewritten_.find(companion.name); found != rewritten_.end()) {
+        lorma::detail::write_json(directory.path() / companion.name, found->second);
       } else {
         directory.copy(companion.path, companion.name);
       }
@@ -352,6 +352,18 @@ class Merge {
     }
   }
 
+  /// What of the base's other files is not copied as it is.
+  void plan_companions() {
+    for (const auto& companion : base_.companions()) {
+      if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
+        rewritten_[companion.name] =
+            merged_config(companion.path, options_.dequantize, unties_head_);
+      } else if (companion.path == base_.index() && changes_index()) {
+        rewritten_[companion.name] = merged_index(companion.path, files_);
+      }
+    }
+  }
+
   /// Whether a tensor is a scale, or the like, of a weight that is written dequantized.
   bool leaves_out(const std::string& name) const {
     return options_.dequantize && base_.quantization().is_part(name);
@@ -370,7 +382,8 @@ class Merge {
   std::deque<std::vector<Change>> changes_;  ///< of each adapter; they stay where they are
   std::vector<MergedWeight> weights_;
   std::vector<MergedFile> files_;
-  std::vector<MergeRecord> records_;  ///< of the adapters
+  std::map<std::filesystem::path, nlohmann::ordered_json> rewritten_;  ///< by companions' names
+  std::vector<MergeRecord> records_;                                   ///< of the adapters
   bool unties_head_ = false;
   MergeReport report_;
 };
