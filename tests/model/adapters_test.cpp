@@ -91,3 +91,39 @@ TEST_CASE("the difference of two adapters, by their factors") {
   CHECK(std::isnan(kinds[0].relative));
   CHECK(kinds[0].other == "CyclicPermutation, Pre, rank 2 [6, 6]");
 }
+
+TEST_CASE("a path that the system refuses to look up is an Error for every verb") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const fs::path wrong = p / std::string(300, 'x');
+  lorma::write_safetensors(p / "base.safetensors",
+                           {TensorSource::copy("w.weight", weight<float>(6, 6, 1))});
+  LormaAdapter plus;
+  plus.layers = {layer("w.weight", 6, 2, "Identity", "Pre")};
+  lorma::write_lorma_adapter(p / "plus", plus);
+  const auto refuses = [](auto&& verb) {
+    CHECK_THROWS_WITH_AS(verb(), doctest::Contains("xxx"), lorma::Error);
+  };
+  refuses([&] { run(wrong, p / "plus", p / "out.safetensors"); });
+  refuses([&] { run(p / "base.safetensors", wrong, p / "out.safetensors"); });
+  refuses([&] { run(p / "base.safetensors", p / "plus", wrong); });
+  refuses([&] { to_lora(p / "base.safetensors", p / "plus", wrong); });
+  refuses([&] { to_lora(p / "base.safetensors", wrong, p / "lora"); });
+  refuses([&] { lorma::model::compose({{p / "plus", wrong}, p / "sum"}); });
+  refuses([&] { lorma::model::resize({wrong, p / "small", 1}); });
+  refuses([&] {
+    lorma::model::ExtractOptions options;
+    options.base = wrong;
+    options.tuned = p / "base.safetensors";
+    options.out = p / "adapter";
+    lorma::model::extract(options);
+  });
+  refuses([&] { lorma::model::diff(p / "base.safetensors", wrong, false); });
+  refuses([&] { lorma::model::diff_adapters(p / "plus", wrong, false); });
+  refuses([&] { lorma::model::is_adapter_directory(wrong); });
+  refuses([&] { lorma::write_lorma_adapter(wrong, plus); });
+  refuses([&] { lorma::read_peft_lora(wrong); });
+  CHECK_THROWS_AS(run(p / "base.safetensors", p / "plus", ""), lorma::Error);
+  CHECK_THROWS_AS(to_lora(p / "base.safetensors", p / "plus", ""), lorma::Error);
+  CHECK(is_empty_but(p, {"base.safetensors", "plus"}));
+}

@@ -21,7 +21,8 @@ using namespace lorma::model;
 
 /// Whether a report goes to a file of its own: not to the standard output, a pipe or a device.
 bool is_file(const std::string& path) {
-  const auto status = std::filesystem::status(path);
+  std::error_code ignored;  // a file that cannot be: writing it says why
+  const auto status = std::filesystem::status(path, ignored);
   return !path.empty() && path != "-" &&
          (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status));
 }

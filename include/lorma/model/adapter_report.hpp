@@ -14,6 +14,7 @@
 
 #include "lorma/io/atomic_directory.hpp"
 #include "lorma/io/message.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/monitor.hpp"
 
@@ -110,13 +111,14 @@ LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
                                                const Monitor& monitor,
                                                std::vector<std::string>& remarks) {
   namespace fs = std::filesystem;
-  if (fs::exists(fs::symlink_status(out))) {
+  if (lorma::detail::path_is_taken(out)) {
     throw Error(lorma::detail::in_quotes(out.string(), 1024) +
                 ": expected an output that does not exist");
   }
   // Missing folders will be made: the first that exists must take them.
   fs::path folder = lorma::detail::directory_path(out).parent_path();
-  while (!fs::exists(folder) && folder.has_parent_path() && folder != folder.parent_path()) {
+  while (!lorma::detail::path_exists(folder) && folder.has_parent_path() &&
+         folder != folder.parent_path()) {
     folder = folder.parent_path();
   }
   const detail::Writing writing(monitor);

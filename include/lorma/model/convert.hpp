@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "lorma/io/paths.hpp"
 #include "lorma/model/adapter_report.hpp"
 #include "lorma/model/apply.hpp"
 #include "lorma/model/base_weight.hpp"
@@ -124,7 +125,7 @@ inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const
 
 /// base_model_name_or_path of a directory; empty where there is none.
 inline std::string base_model_of(const std::filesystem::path& adapter) {
-  if (!std::filesystem::is_directory(adapter)) return "";
+  if (!lorma::detail::path_is_directory(adapter)) return "";
   const std::filesystem::path config = adapter / adapter_config_name;
   const auto json = lorma::detail::read_json_object(config);
   return lorma::detail::JsonFields(config, json.value).text("base_model_name_or_path", "");

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "lorma/analysis/rank_report.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/diff.hpp"
 #include "lorma/model/layer_factors.hpp"
@@ -25,7 +26,7 @@
 
 namespace lorma::inline LORMA_ABI::model {
 
-/// Whether a directory holds an adapter and no model.
+/// Whether a directory holds an adapter and no model. Throws Error.
 LORMA_MODEL_FUNCTION bool is_adapter_directory(const std::filesystem::path& path);
 
 /// Every layer that differs: ||M_b - M_a||_F / ||M_a||_F and the rank of M_b - M_a. That is the
@@ -89,9 +90,9 @@ inline void measure(const PlusFactors& a, const PlusFactors& b, bool with_spectr
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION bool is_adapter_directory(const std::filesystem::path& path) {
-  return std::filesystem::exists(path / adapter_config_name) &&
-         !std::filesystem::exists(path / "model.safetensors") &&
-         !std::filesystem::exists(path / "model.safetensors.index.json");
+  using lorma::detail::path_exists;
+  return path_exists(path / adapter_config_name) && !path_exists(path / "model.safetensors") &&
+         !path_exists(path / "model.safetensors.index.json");
 }
 
 LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff_adapters(const std::filesystem::path& a,

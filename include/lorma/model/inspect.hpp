@@ -16,6 +16,7 @@
 
 #include "lorma/analysis/rank_report.hpp"
 #include "lorma/analysis/rank_summary.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/stored_weight.hpp"
@@ -131,14 +132,13 @@ inline std::vector<std::filesystem::path> files_of(const std::filesystem::path& 
     }
     return shards_of(path);
   }
-  if (!fs::is_directory(path)) return {path};
+  if (!lorma::detail::path_is_directory(path)) return {path};
   const fs::path index = path / "model.safetensors.index.json";
-  if (fs::exists(index)) return files_of(index, broken);
+  if (lorma::detail::path_exists(index)) return files_of(index, broken);
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  for (const fs::path& file : lorma::detail::paths_in(path)) {
+    if (file.extension() == ".safetensors") files.push_back(file);
   }
-  std::sort(files.begin(), files.end());
   if (!files.empty()) return files;
   throw Error(lorma::detail::in_quotes(path.string(), 1024) +
               ": expected safetensors files in it, got none");

@@ -25,6 +25,7 @@
 
 #include "lorma/io/atomic_directory.hpp"
 #include "lorma/io/json_file.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/fit.hpp"
 #include "lorma/model/merge_record.hpp"
@@ -164,7 +165,7 @@ class Merge {
   void check_output() {
     namespace fs = std::filesystem;
     const std::string name = lorma::detail::in_quotes(options_.out.string(), 1024);
-    if (fs::exists(fs::symlink_status(options_.out))) {
+    if (lorma::detail::path_is_taken(options_.out)) {
       if (!base_.is_single_file() || !options_.force) {
         throw Error(name + ": expected an output that does not exist" +
                     (base_.is_single_file() ? " (--force replaces a file)" : ""));
@@ -181,7 +182,7 @@ class Merge {
         throw Error(name + ": expected an output other than the inputs");
       }
     }
-    const fs::path folder = fs::absolute(options_.out).lexically_normal().parent_path();
+    const fs::path folder = lorma::detail::absolute_path(options_.out).parent_path();
     for (const std::string& left : lorma::detail::leftovers_in(folder)) {
       report_.remarks.push_back("left behind by a run that was killed, and of no use: " +
                                 lorma::detail::in_quotes((folder / left).string(), 1024));

@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "lorma/io/paths.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/lora_layer.hpp"
@@ -256,7 +257,7 @@ inline std::vector<std::string> parameters_of(std::string module,
 
 /// The tensors' file: a file itself, or that of a directory.
 inline std::filesystem::path tensors_in(const std::filesystem::path& path) {
-  return std::filesystem::is_directory(path) ? path / adapter_model_name : path;
+  return path_is_directory(path) ? path / adapter_model_name : path;
 }
 
 }  // namespace detail
