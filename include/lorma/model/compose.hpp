@@ -19,6 +19,7 @@
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/peft_lora.hpp"
 #include "lorma/model/read_changes.hpp"
+#include "lorma/model/request.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 

@@ -14,6 +14,7 @@
 #include "lorma/model/layer_factors.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/read_changes.hpp"
+#include "lorma/model/request.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 

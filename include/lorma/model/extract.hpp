@@ -21,6 +21,7 @@
 #include "lorma/model/layer_factors.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/peft_lora.hpp"
+#include "lorma/model/request.hpp"
 #include "lorma/model/tensor_panels.hpp"
 #include "lorma/patterns/pattern.hpp"
 

@@ -33,6 +33,7 @@
 #include "lorma/model/merged_weight.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/read_changes.hpp"
+#include "lorma/model/request.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -164,12 +165,11 @@ class Merge {
   /// Throws Error if the output already exists, would replace an input, or cannot be written.
   void check_output() {
     namespace fs = std::filesystem;
-    const std::string name = lorma::detail::in_quotes(options_.out.string(), 1024);
-    if (lorma::detail::path_is_taken(options_.out)) {
-      if (!base_.is_single_file() || !options_.force) {
-        throw Error(name + ": expected an output that does not exist" +
-                    (base_.is_single_file() ? " (--force replaces a file)" : ""));
-      }
+    if (!base_.is_single_file()) {
+      require_new(options_.out);
+    } else if (!options_.force) {
+      require_new(options_.out, " (--force replaces a file)");
+    } else {
       std::vector<fs::path> inputs = base_.paths();
       for (const AdapterInUse& adapter : options_.adapters) {
         inputs.push_back(adapter.path);
@@ -179,14 +179,11 @@ class Merge {
       for (const fs::path& input : inputs) {
         std::error_code ignored;
         if (!fs::equivalent(input, options_.out, ignored)) continue;
-        throw Error(name + ": expected an output other than the inputs");
+        throw Error(lorma::detail::in_quotes(options_.out.string(), 1024) +
+                    ": expected an output other than the inputs");
       }
     }
-    const fs::path folder = lorma::detail::absolute_path(options_.out).parent_path();
-    for (const std::string& left : lorma::detail::leftovers_in(folder)) {
-      report_.remarks.push_back("left behind by a run that was killed, and of no use: " +
-                                lorma::detail::in_quotes((folder / left).string(), 1024));
-    }
+    remark_leftovers(lorma::detail::absolute_path(options_.out).parent_path(), report_.remarks);
     if (options_.dry_run) return;
     const Writing writing(monitor_);
     if (base_.is_single_file()) {
