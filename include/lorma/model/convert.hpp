@@ -233,6 +233,8 @@ inline void to_lorma(const ConvertOptions& options, const Checkpoint& base, cons
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options, const Monitor& monitor) {
+  require_known("--to", options.to, kinds_to_make);
+  if (!options.side.empty()) require_known("--side", options.side, names_in<AllSides>);
   AdapterReport report;
   if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   const Checkpoint base(options.base);

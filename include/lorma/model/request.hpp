@@ -2,12 +2,17 @@
 #ifndef LORMA_MODEL_REQUEST_HPP
 #define LORMA_MODEL_REQUEST_HPP
 
-/// What a verb is asked for, checked before it reads anything: where the output goes.
+/// What a verb is asked for, checked before it reads anything: where the output goes, and names
+/// that stand for a choice.
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "lorma/adapter/by_name.hpp"
 #include "lorma/io/atomic_directory.hpp"
 #include "lorma/io/message.hpp"
 #include "lorma/io/paths.hpp"
@@ -15,6 +20,13 @@
 #include "lorma/model/monitor.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
+
+/// The kinds of adapter that can be made.
+inline constexpr std::array<std::string_view, 2> kinds_to_make = {"lora", "lorma"};
+
+/// Throws Error unless `value` is one of those known; `option` is its name on the command line.
+LORMA_MODEL_FUNCTION void require_known(std::string_view option, const std::string& value,
+                                        NameList known);
 
 /// Throws Error where something is at the path; `way_out` ends the message.
 LORMA_MODEL_FUNCTION void require_new(const std::filesystem::path& out,
@@ -31,6 +43,13 @@ LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
                                                std::vector<std::string>& remarks);
 
 #ifdef LORMA_MODEL_BODIES
+LORMA_MODEL_FUNCTION void require_known(std::string_view option, const std::string& value,
+                                        NameList known) {
+  if (std::find(known.begin(), known.end(), value) != known.end()) return;
+  throw Error(std::string(option) + ": expected one of " + lorma::detail::joined(known) + ", got " +
+              lorma::detail::in_quotes(value));
+}
+
 LORMA_MODEL_FUNCTION void require_new(const std::filesystem::path& out,
                                       const std::string& way_out) {
   if (!lorma::detail::path_is_taken(out)) return;
