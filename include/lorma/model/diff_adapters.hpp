@@ -62,7 +62,7 @@ inline std::map<std::string, ComparedLayer> compared_layers(const std::filesyste
   } else {
     for (const LoraLayer& layer : read_peft_lora(adapter).layers) {
       const char* kind = layer.is_plain() ? "LoRA" : "LoRA of another form";
-      layers[layer.module] = {kind, {layer.scale * layer.B.cast<double>(), layer.A.cast<double>()}};
+      layers[layer.module] = {kind, additive_factors_of(layer)};
     }
   }
   return layers;
