@@ -21,6 +21,7 @@
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/quantized.hpp"
+#include "lorma/model/stored_weight.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -326,11 +327,9 @@ LORMA_MODEL_FUNCTION Dtype Checkpoint::main_type() const {
   std::map<Dtype, double> numbers;
   for (const auto& file : files_) {
     for (const StoredTensor& tensor : file->tensors()) {
-      const Dtype type = tensor.dtype;
-      if (type != Dtype::F64 && type != Dtype::F32 && type != Dtype::F16 && type != Dtype::BF16) {
-        continue;
-      }
-      numbers[type] += 8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(type);
+      if (!has_arithmetic(tensor.dtype)) continue;
+      numbers[tensor.dtype] +=
+          8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(tensor.dtype);
     }
   }
   Dtype main = Dtype::F32;
