@@ -83,8 +83,7 @@ LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory
                        detail::shape(layer.B.rows(), layer.B.cols()) + " and A " +
                        detail::shape(layer.A.rows(), layer.A.cols()));
     }
-    const auto r = static_cast<double>(layer.A.rows());
-    const double scale = layer.alpha / (lora.use_rslora ? std::sqrt(r) : r);
+    const double scale = lora_scale(layer.alpha, layer.A.rows(), lora.use_rslora);
     if (!(std::abs(layer.scale - scale) <= 1e-9 * std::abs(scale)) || !(layer.alpha > 0.0)) {
       throw FormatError("lorma::write_peft_lora: " + detail::in_quotes(layer.module) +
                         ": expected alpha > 0 and the scale that follows from it, " +

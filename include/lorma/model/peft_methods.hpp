@@ -72,10 +72,9 @@ struct MethodModule {
   }
   Eigen::VectorXd vector(std::string_view part) const {
     const StoredTensor& stored = tensor(part);
-    std::uint64_t all = 1;
-    for (const std::uint64_t extent : stored.shape) all *= extent;
-    if (all < 1) refuse(std::string(part) + ": expected numbers, got none");
-    return file.matrix<double>(stored.name, static_cast<Index>(all), 1);
+    const MatrixStack size = flat(stored.shape);
+    if (size.rows * size.cols < 1) refuse(std::string(part) + ": expected numbers, got none");
+    return file.matrix<double>(stored.name, size.rows * size.cols, 1);
   }
 };
 

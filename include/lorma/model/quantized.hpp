@@ -154,9 +154,8 @@ inline std::optional<Dtype> dtype_of_torch(std::string_view name) {
 }
 
 inline std::vector<float> numbers_of(const SafetensorsFile& file, const std::string& name) {
-  std::uint64_t all = 1;
-  for (const std::uint64_t extent : file.tensor(name).shape) all *= extent;
-  const Matrix<float> values = file.matrix<float>(name, static_cast<Index>(all), 1);
+  const MatrixStack size = flat(file.tensor(name).shape);
+  const Matrix<float> values = file.matrix<float>(name, size.rows * size.cols, 1);
   return {values.data(), values.data() + values.size()};
 }
 
