@@ -396,6 +396,11 @@ TEST_CASE("missing, unexpected and misshaped tensors are all reported") {
        {"one.lora_B.weight", "two.lora_A.weight", "'three'", "lora_up", "four.lora_A.weight"}) {
     CHECK_MESSAGE(says(message, part), message);
   }
+  const std::string q = "base_model.model.q.";
+  write_safetensors(directory.path() / adapter_model_name,
+                    {TensorSource::copy(q + "lora_A.weight", m),
+                     TensorSource::copy(q + "lora_B.weight", Matrix<float>(0, 2))});
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "got [2, 4] and [0, 2]"));
 }
 
 TEST_CASE("a LoRMA adapter comes back as it was written, and is no LoRA") {

@@ -136,7 +136,8 @@ class LoraModule {
     layer.B = flat(*up);
     take_magnitude(layer, dora);
     if (const StoredTensor* bias = take("lora_B.bias", "lora_up.bias"); bias != nullptr) {
-      LoraLayer added{key_, flat(*bias, true), Matrix<float>::Ones(1, 1), layer.alpha, layer.scale};
+      LoraLayer added{layer.module, flat(*bias, true), Matrix<float>::Ones(1, 1), layer.alpha,
+                      layer.scale};
       added.form = WeightForm::vector;
       layers.push_back(std::move(added));
     }
@@ -190,7 +191,7 @@ class LoraModule {
       complain("expected one rank for all of 'target_parameters' in a module");
       return false;
     }
-    const bool fits = sound && points &&
+    const bool fits = sound && points && !down.bytes.empty() && !up.bytes.empty() &&
                       (rank == 0 || down.shape[0] == static_cast<std::uint64_t>(rank) ||
                        (layer.form == WeightForm::experts &&
                         down.shape[0] % static_cast<std::uint64_t>(rank) == 0));
