@@ -30,7 +30,7 @@ bool is_file(const std::string& path) {
 /// Throws lorma::Error if a report cannot be written to the path; writes nothing.
 void try_place(const std::string& path) {
   if (!is_file(path)) return;
-  const Writing writing;
+  const DeferredStop deferred;
   const lorma::AtomicFile tried(path);
 }
 
@@ -38,7 +38,7 @@ void write(const std::string& path, const std::string& text) {
   if (path == "-") {
     std::cout << text;
   } else if (is_file(path)) {
-    const Writing writing;
+    const DeferredStop deferred;
     lorma::AtomicFile file(path);
     file.write(std::as_bytes(std::span(text)));
     file.commit();
