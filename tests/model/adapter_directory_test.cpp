@@ -231,6 +231,9 @@ TEST_CASE("an adapter's name in the keys is no part of a module's; two adapters 
   CHECK(back.layers[0].module == "q");
   REQUIRE(back.saved.size() == 1);
   CHECK(back.saved[0].name == "k.weight");
+  CHECK_THROWS_WITH_AS(write_peft_lora(directory.path() / "again", back),
+                       doctest::Contains("whole tensors, such as 'k.weight'"), Error);
+  CHECK_FALSE(fs::exists(directory.path() / "again"));
   write_safetensors(directory.path() / adapter_model_name,
                     {TensorSource::copy(q + "lora_A.default.weight", A),
                      TensorSource::copy(q + "lora_B.other.weight", B)});
@@ -393,6 +396,11 @@ TEST_CASE("missing, unexpected and misshaped tensors are all reported") {
        {"one.lora_B.weight", "two.lora_A.weight", "'three'", "lora_up", "four.lora_A.weight"}) {
     CHECK_MESSAGE(says(message, part), message);
   }
+  const std::string q = "base_model.model.q.";
+  write_safetensors(directory.path() / adapter_model_name,
+                    {TensorSource::copy(q + "lora_A.weight", m),
+                     TensorSource::copy(q + "lora_B.weight", Matrix<float>(0, 2))});
+  CHECK(says(refusal([&] { read_peft_lora(directory.path()); }), "got [2, 4] and [0, 2]"));
 }
 
 TEST_CASE("a LoRMA adapter comes back as it was written, and is no LoRA") {

@@ -91,3 +91,128 @@ TEST_CASE("the difference of two adapters, by their factors") {
   CHECK(std::isnan(kinds[0].relative));
   CHECK(kinds[0].other == "CyclicPermutation, Pre, rank 2 [6, 6]");
 }
+
+TEST_CASE("the difference of two adapters: whatever tensor of whatever method differs") {
+  const ScratchDirectory directory;
+  const fs::path other = directory / "other";
+  for (const auto& entry : fs::directory_iterator(fs::path(LORMA_TEST_DATA_DIR) / "peft")) {
+    CAPTURE(entry.path().filename().string());
+    const fs::path adapter = entry.path() / "adapter";
+    CHECK(lorma::model::diff_adapters(adapter, adapter, true).empty());
+    fs::remove_all(other);
+    fs::copy(adapter, other);
+    const lorma::SafetensorsFile file(adapter / "adapter_model.safetensors");
+    for (const lorma::StoredTensor& changed : file.tensors()) {
+      CAPTURE(changed.name);
+      std::vector<std::byte> bytes(changed.bytes.begin(), changed.bytes.end());
+      bytes[2] ^= std::byte{0x40};  // of the first number, by a quarter or a half
+      std::vector<TensorSource> tensors;
+      for (const lorma::StoredTensor& t : file.tensors()) {
+        const auto all = t.name == changed.name ? std::span<const std::byte>(bytes) : t.bytes;
+        tensors.push_back(TensorSource::bytes(t.name, t.dtype, t.shape, all));
+      }
+      lorma::write_safetensors(other / "adapter_model.safetensors", tensors, file.metadata());
+      const auto found = lorma::model::diff_adapters(adapter, other, true);
+      CHECK_FALSE(found.empty());  // DEFT's P is in two parts
+      for (const auto& d : found) CHECK(d.only_in.empty());
+    }
+  }
+}
+
+TEST_CASE("the difference of two adapters: biases, experts, norms and whole tensors by name") {
+  const ScratchDirectory directory;
+  const fs::path cases = fs::path(LORMA_TEST_DATA_DIR) / "peft";
+  // The second has every float of the first, doubled.
+  const auto differences = [&](const char* name) {
+    const fs::path adapter = cases / name / "adapter";
+    fs::copy(adapter, directory / name);
+    const lorma::SafetensorsFile file(adapter / "adapter_model.safetensors");
+    std::vector<TensorSource> tensors;
+    for (const lorma::StoredTensor& t : file.tensors()) {
+      const lorma::MatrixStack size = lorma::flat(t.shape);
+      const lorma::RowMajorMatrix<float> twice =
+          2.0F * file.matrix<float>(t.name, size.rows, size.cols);
+      tensors.push_back(TensorSource::copy(t.name, twice));
+      tensors.back().shape = t.shape;
+    }
+    lorma::write_safetensors(directory / name / "adapter_model.safetensors", tensors);
+    std::map<std::string, double> relative;
+    for (const auto& d : lorma::model::diff_adapters(adapter, directory / name, true)) {
+      relative[d.name] = d.relative;
+    }
+    return relative;
+  };
+  const auto biases = differences("lora_own_bias");
+  REQUIRE(biases.size() == 4);
+  CHECK(biases.at("q") == doctest::Approx(3.0));  // 2 * 2 - 1
+  CHECK(biases.at("q.bias") == doctest::Approx(1.0));
+  CHECK(biases.at("down.bias") == doctest::Approx(1.0));
+  const auto experts = differences("lora_experts");
+  REQUIRE(experts.size() == 2);
+  CHECK(std::isnan(experts.at("experts")));
+  CHECK(std::isnan(experts.at("experts.base_layer")));
+  const auto dora = differences("dora");
+  CHECK(dora.size() == 6);
+  CHECK(dora.at("v.lora_magnitude_vector") == doctest::Approx(1.0));
+  const auto whole = differences("lora_all_biases");
+  CHECK(whole.size() == 4);
+  CHECK(whole.at("up.bias") == doctest::Approx(1.0));
+  const auto scaled = differences("ia3");
+  CHECK(scaled.at("q.weight") == doctest::Approx(1.0));
+
+  // Layout, where an adapter settles it, and a tensor that only one of them brings along.
+  LormaAdapter plus;
+  plus.layers = {layer("w", 6, 2, "Identity", "Pre")};
+  lorma::write_lorma_adapter(directory / "plus", plus);
+  plus.layers[0].layout = WeightLayout::in_out;
+  lorma::write_lorma_adapter(directory / "turned", plus);
+  const auto turned = lorma::model::diff_adapters(directory / "plus", directory / "turned", true);
+  REQUIRE(turned.size() == 1);
+  CHECK(turned[0].other == "Identity, Pre, in x out, rank 2 [6, 6]");
+  const Matrix<float> head = weight<float>(2, 6, 4);
+  fs::copy(directory / "plus", directory / "headed");
+  lorma::write_safetensors(directory / "headed" / "adapter_model.safetensors",
+                           {TensorSource::copy("w.lorma_B", plus.layers[0].B),
+                            TensorSource::copy("w.lorma_A", plus.layers[0].A),
+                            TensorSource::copy("score.weight", head)});
+  const auto added = lorma::model::diff_adapters(directory / "plus", directory / "headed", true);
+  REQUIRE(added.size() == 1);
+  CHECK(added[0].name == "score.weight");
+  CHECK(added[0].only_in == "the second");
+}
+
+TEST_CASE("a path that the system refuses to look up is an Error for every verb") {
+  const ScratchDirectory directory;
+  const fs::path p = directory.path();
+  const fs::path wrong = p / std::string(300, 'x');
+  lorma::write_safetensors(p / "base.safetensors",
+                           {TensorSource::copy("w.weight", weight<float>(6, 6, 1))});
+  LormaAdapter plus;
+  plus.layers = {layer("w.weight", 6, 2, "Identity", "Pre")};
+  lorma::write_lorma_adapter(p / "plus", plus);
+  const auto refuses = [](auto&& verb) {
+    CHECK_THROWS_WITH_AS(verb(), doctest::Contains("xxx"), lorma::Error);
+  };
+  refuses([&] { run(wrong, p / "plus", p / "out.safetensors"); });
+  refuses([&] { run(p / "base.safetensors", wrong, p / "out.safetensors"); });
+  refuses([&] { run(p / "base.safetensors", p / "plus", wrong); });
+  refuses([&] { to_lora(p / "base.safetensors", p / "plus", wrong); });
+  refuses([&] { to_lora(p / "base.safetensors", wrong, p / "lora"); });
+  refuses([&] { lorma::model::compose({{p / "plus", wrong}, p / "sum"}); });
+  refuses([&] { lorma::model::resize({wrong, p / "small", 1}); });
+  refuses([&] {
+    lorma::model::ExtractOptions options;
+    options.base = wrong;
+    options.tuned = p / "base.safetensors";
+    options.out = p / "adapter";
+    lorma::model::extract(options);
+  });
+  refuses([&] { lorma::model::diff(p / "base.safetensors", wrong, false); });
+  refuses([&] { lorma::model::diff_adapters(p / "plus", wrong, false); });
+  refuses([&] { lorma::model::is_adapter_directory(wrong); });
+  refuses([&] { lorma::write_lorma_adapter(wrong, plus); });
+  refuses([&] { lorma::read_peft_lora(wrong); });
+  CHECK_THROWS_AS(run(p / "base.safetensors", p / "plus", ""), lorma::Error);
+  CHECK_THROWS_AS(to_lora(p / "base.safetensors", p / "plus", ""), lorma::Error);
+  CHECK(is_empty_but(p, {"base.safetensors", "plus"}));
+}

@@ -31,6 +31,7 @@ TEST_CASE(
   fs::create_symlink("own.txt", model / "within.txt");
   fs::create_symlink(p / "elsewhere" / "vocabulary.txt", model / "vocabulary.txt");
   fs::create_symlink(p / "absent", model / "dangling.txt");
+  fs::create_symlink("itself.txt", model / "itself.txt");
   fs::create_symlink(p / "elsewhere" / "more", model / "folder");
   REQUIRE(::mkfifo((model / "pipe").c_str(), 0600) == 0);
   LormaAdapter adapter;
@@ -38,10 +39,11 @@ TEST_CASE(
   lorma::write_lorma_adapter(p / "adapter", adapter);
   const auto report = run(model, p / "adapter", p / "out");
   CHECK(has(report.remarks, "left out: 'dangling.txt': a link to nothing"));
+  CHECK(has(report.remarks, "left out: 'itself.txt': a link to nothing"));
   CHECK(has(report.remarks, "left out: 'folder': a link to a folder"));
   CHECK(has(report.remarks, "left out: 'pipe': no regular file"));
   CHECK(has(report.remarks, "'vocabulary.txt' is a link out of the model"));
-  CHECK(report.remarks.size() == 4);
+  CHECK(report.remarks.size() == 5);
   CHECK(is_empty_but(p / "out", {"model.safetensors", "own.txt", "within.txt", "vocabulary.txt"}));
   CHECK(content(p / "out" / "vocabulary.txt") == "words");
 }

@@ -180,6 +180,15 @@ TEST_CASE("convert refuses another base, another kind, and an output that exists
   CHECK_THROWS_AS(lorma::model::convert(options), lorma::FormatError);  // is LoRA already
   options = conversion(p / "adapter", p / "base.safetensors", p / "other", "lorma");
   CHECK_THROWS_AS(lorma::model::convert(options), lorma::FormatError);  // is LoRMA already
+  options = conversion(p / "adapter", p / "base.safetensors", p / "other", "LoRA");
+  CHECK_THROWS_WITH_AS(lorma::model::convert(options),
+                       "--to: expected one of lora, lorma, got 'LoRA'", lorma::Error);
+  options.to = "";
+  CHECK_THROWS_WITH_AS(lorma::model::convert(options), doctest::Contains("got ''"), lorma::Error);
+  options = conversion(p / "lora", p / "base.safetensors", p / "other", "lorma");
+  options.side = "pre";
+  CHECK_THROWS_WITH_AS(lorma::model::convert(options),
+                       "--side: expected one of Pre, Post, got 'pre'", lorma::Error);
   CHECK_FALSE(fs::exists(p / "other"));
 }
 
@@ -332,6 +341,22 @@ TEST_CASE("extract: LoRA, slices of fused weights, Conv1D, every rank and none")
   CHECK_THROWS_AS(lorma::model::extract(options), lorma::Error);
   options.fused = "(";
   CHECK_THROWS_AS(lorma::model::extract(options), lorma::Error);
+  const auto refused = [&](const char* words) {
+    CHECK_THROWS_WITH_AS(lorma::model::extract(options), doctest::Contains(words), lorma::Error);
+    CHECK_FALSE(fs::exists(options.out));
+  };
+  options.fused = "attn";
+  options.slices = 0;
+  refused("--slices: expected 1 or more, got 0");
+  options.slices = 3;
+  options.to = "lora";
+  refused("--fused: expected --to lorma");
+  options.to = "dora";
+  refused("--to: expected one of lora, lorma, got 'dora'");
+  options.to = "lorma";
+  options.side = "Both";
+  refused("--side: expected one of Pre, Post, got 'Both'");
+  options.side = "";
   // Nothing changed: there is no adapter to write.
   options.fused = "";
   options.tuned = options.base;

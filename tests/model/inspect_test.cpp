@@ -4,6 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <stdexcept>
+#include <thread>
 
 #include "inspect_support.hpp"
 
@@ -156,4 +159,32 @@ TEST_CASE("one thread and several give the same lines") {
     CHECK(several.matrices[i].spectrum == one.matrices[i].spectrum);
     CHECK(several.matrices[i].effective_rank == one.matrices[i].effective_rank);
   }
+}
+
+TEST_CASE("what a callback throws reaches the caller, whatever the thread") {
+  const ScratchDirectory dir;
+  write_model(dir / "model.safetensors");
+  lorma::model::InspectOptions options;
+  options.files = {dir / "model.safetensors"};
+  options.threads = 3;
+  const auto here = std::this_thread::get_id();
+  const auto fail = [here] {
+    if (std::this_thread::get_id() != here) throw std::domain_error("from a callback");
+  };
+  lorma::model::Monitor monitor;
+  monitor.begin_thread = fail;
+  CHECK_THROWS_WITH_AS(lorma::model::inspect(options, monitor), "from a callback",
+                       std::domain_error);
+  // The caller's own thread waits at its first tensor until another one has failed.
+  std::atomic<bool> failed = false;
+  monitor = {};
+  monitor.stop = [&] {
+    if (std::this_thread::get_id() != here) {
+      failed = true;
+      throw std::domain_error("from a callback");
+    }
+    while (!failed) std::this_thread::yield();
+    return false;
+  };
+  CHECK_THROWS_AS(lorma::model::inspect(options, monitor), std::domain_error);
 }

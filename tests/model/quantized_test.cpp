@@ -180,6 +180,62 @@ TEST_CASE("bitsandbytes' four bits, plain and nested") {
   }
 }
 
+TEST_CASE("a shard without codes does not hide those of a later one") {
+  const ScratchDirectory directory;
+  const fs::path base = directory / "base";
+  fs::create_directory(base);
+  write_lora(directory / "lora", 4, 4);
+  const std::vector<std::byte> codes(16, std::byte{0x38});  // 1
+  const Matrix<float> plain = weight<float>(2, 2, 1), scale = Matrix<float>::Constant(1, 1, 3.0F);
+  lorma::write_safetensors(base / "model-1.safetensors",
+                           {TensorSource::copy("norm.weight", plain)});
+  lorma::write_safetensors(base / "model-2.safetensors",
+                           {TensorSource::bytes("q.weight", lorma::Dtype::F8_E4M3, {4, 4}, codes),
+                            TensorSource::copy("q.weight_scale", scale)});
+  put(base / "model.safetensors.index.json",
+      R"({"weight_map": {"norm.weight": "model-1.safetensors", "q.weight": "model-2.safetensors",)"
+      R"("q.weight_scale": "model-2.safetensors"}})");
+  put(base / "config.json",
+      R"({"torch_dtype": "float32", "quantization_config": {"quant_method": "fp8"}})");
+  merge_dequantized(base, directory / "lora", directory / "out");
+  const Matrix<double> want = Matrix<double>::Constant(4, 4, 3.0) + change_of(directory / "lora");
+  CHECK(distance(matrix(directory / "out" / "model-2.safetensors", "q.weight"), want) <=
+        4.0 * 0x1p-23 * norm(want));
+  // Where no shard has codes that are known, the configuration's word for them is in the refusal.
+  lorma::write_safetensors(
+      base / "model-2.safetensors",
+      {TensorSource::copy("q.weight", plain), TensorSource::copy("q.weight_scale", scale)});
+  const std::string message = refusal(base, directory / "lora", directory / "x", true);
+  CHECK_MESSAGE(says(message, "(fp8)"), message);
+  CHECK_MESSAGE(says(message, "its codes are not recognized"), message);
+}
+
+TEST_CASE("a configuration that cannot be rewritten is refused before anything is written") {
+  const ScratchDirectory directory;
+  const fs::path base = directory / "base";
+  fs::create_directory(base);
+  write_lora(directory / "lora", 4, 4);
+  const std::vector<std::byte> codes(16, std::byte{0x38});
+  lorma::write_safetensors(
+      base / "model.safetensors",
+      {TensorSource::bytes("q.weight", lorma::Dtype::F8_E4M3, {4, 4}, codes),
+       TensorSource::copy("q.weight_scale", Matrix<float>(Matrix<float>::Ones(1, 1)))});
+  lorma::model::MergeOptions options;
+  options.base = base;
+  options.adapters = {{directory / "lora"}};
+  options.out = directory / "out";
+  options.dequantize = true;
+  options.dry_run = true;
+  CHECK_NOTHROW(lorma::model::merge(options));
+  for (const char* config : {"{", "[1]", "null", "\"\xff\""}) {
+    CAPTURE(config);
+    put(base / "config.json", config);
+    CHECK_THROWS_WITH_AS(lorma::model::merge(options),
+                         doctest::Contains("config.json': expected a JSON object"),
+                         lorma::FormatError);
+  }
+}
+
 TEST_CASE("what cannot be read is named, and the way out") {
   const ScratchDirectory directory;
   const fs::path report = fs::path(LORMA_TEST_DATA_DIR) / "reports" / "gptq-base-message";

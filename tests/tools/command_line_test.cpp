@@ -93,6 +93,9 @@ TEST_CASE("words for what is not known: a verb, a layout, a strength, a rename, 
   refused(merge + "/o --strength 1,2", "one for each adapter");
   refused(merge + "/o --rename q", "expected FROM=TO");
   refused(merge + "/absent/o", "absent");
+  const std::string base = q + "/base.safetensors";
+  refused("extract " + base + ' ' + base + " --to lora --fused attn -o " + q + "/o",
+          "--fused: expected --to lorma");
   fs::create_directory(p / "unet");
   put(p / "unet" / "diffusion_pytorch_model.safetensors", "x");
   refused("merge " + q + "/unet " + q + "/adapter -o " + q + "/o",

@@ -14,13 +14,13 @@ void set_writing(bool is_writing) noexcept;
 /// Whether a stop was asked for.
 bool stop_requested() noexcept;
 
-/// Sets writing for a scope.
-class Writing {
+/// While one lives, a signal only asks to stop.
+class DeferredStop {
  public:
-  Writing() noexcept { set_writing(true); }
-  ~Writing() { set_writing(false); }
-  Writing(const Writing&) = delete;
-  Writing& operator=(const Writing&) = delete;
+  DeferredStop() noexcept { set_writing(true); }
+  ~DeferredStop() { set_writing(false); }
+  DeferredStop(const DeferredStop&) = delete;
+  DeferredStop& operator=(const DeferredStop&) = delete;
 };
 
 /// Handles SIGINT, SIGTERM and SIGHUP this way. A file at its size limit and a closed pipe make the

@@ -21,7 +21,8 @@ using namespace lorma::model;
 
 /// Whether a report goes to a file of its own: not to the standard output, a pipe or a device.
 bool is_file(const std::string& path) {
-  const auto status = std::filesystem::status(path);
+  std::error_code ignored;  // a file that cannot be: writing it says why
+  const auto status = std::filesystem::status(path, ignored);
   return !path.empty() && path != "-" &&
          (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status));
 }
@@ -29,7 +30,7 @@ bool is_file(const std::string& path) {
 /// Throws lorma::Error if a report cannot be written to the path; writes nothing.
 void try_place(const std::string& path) {
   if (!is_file(path)) return;
-  const Writing writing;
+  const DeferredStop deferred;
   const lorma::AtomicFile tried(path);
 }
 
@@ -37,7 +38,7 @@ void write(const std::string& path, const std::string& text) {
   if (path == "-") {
     std::cout << text;
   } else if (is_file(path)) {
-    const Writing writing;
+    const DeferredStop deferred;
     lorma::AtomicFile file(path);
     file.write(std::as_bytes(std::span(text)));
     file.commit();

@@ -21,18 +21,9 @@
 #include "lorma/io/atomic_file.hpp"
 #include "lorma/io/memory_map.hpp"
 #include "lorma/io/message.hpp"
+#include "lorma/io/paths.hpp"
 
 namespace lorma::inline LORMA_ABI {
-
-namespace detail {
-
-/// The absolute path of a directory, without a slash at its end.
-inline std::filesystem::path directory_path(const std::filesystem::path& path) {
-  const std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
-  return whole.has_filename() ? whole : whole.parent_path();
-}
-
-}  // namespace detail
 
 /// Every member throws Error with the path and the system's reason.
 class AtomicDirectory {
@@ -40,11 +31,10 @@ class AtomicDirectory {
   /// Creates the temporary directory. Refuses a path at which something is.
   explicit AtomicDirectory(const std::filesystem::path& path)
       : final_(detail::directory_path(path)) {
-    std::error_code error;
-    if (std::filesystem::symlink_status(final_, error).type() !=
-        std::filesystem::file_type::not_found) {
+    if (detail::path_is_taken(final_)) {
       detail::throw_io_error("AtomicDirectory", "create", final_, EEXIST);
     }
+    std::error_code error;
     constexpr int attempts = 10000;
     for (int i = 0; i < attempts; ++i) {
       temporary_ = final_.parent_path() / detail::temporary_name(i);

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "lorma/io/message.hpp"
+#include "lorma/io/paths.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <fcntl.h>
@@ -92,9 +93,10 @@ class AtomicFile {
   /// Creates the temporary file. Refuses a path at which something other than a regular file is.
   explicit AtomicFile(const std::filesystem::path& path)
       : path_(path), buffer_(std::make_unique<Buffer>()) {
-    std::error_code ignored;
+    std::error_code ignored;  // of a link that leads nowhere, which is replaced
     const std::filesystem::file_status old = std::filesystem::status(path_, ignored);
-    if (std::filesystem::exists(old) && !std::filesystem::is_regular_file(old)) {
+    if (detail::path_is_taken(path_) && std::filesystem::exists(old) &&
+        !std::filesystem::is_regular_file(old)) {
       detail::throw_io_error("AtomicFile", "write", path_,
                              std::filesystem::is_directory(old) ? EISDIR : EINVAL);
     }

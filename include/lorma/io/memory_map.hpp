@@ -30,6 +30,8 @@
 #else
 #include <fstream>
 #include <vector>
+
+#include "lorma/io/paths.hpp"
 #endif
 
 namespace lorma::inline LORMA_ABI {
@@ -131,7 +133,7 @@ class MemoryMap {
   }
 
   void open(const std::filesystem::path& path) {
-    if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
+    if (detail::path_exists(path) && !detail::path_is_file(path)) {
       detail::throw_io_error("MemoryMap", "read", path, EINVAL);
     }
     errno = 0;

@@ -5,7 +5,6 @@
 /// The two files that an adapter on disk consists of, whatever its kind: LoRMA
 /// (lorma_directory.hpp), LoRA (peft_lora.hpp), PEFT's other methods (peft_methods.hpp).
 
-#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 
 #include "lorma/io/atomic_directory.hpp"
 #include "lorma/io/json_file.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/io/safetensors_writer.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -25,11 +25,12 @@ namespace detail {
 /// Throws Error, which names what is there instead, unless a directory has the two files.
 inline void require_adapter_files(const std::filesystem::path& directory) {
   for (const std::string_view wanted : {adapter_config_name, adapter_model_name}) {
-    if (std::filesystem::exists(directory / wanted)) continue;
+    if (path_exists(directory / wanted)) continue;
+    std::vector<std::filesystem::path> paths;
+    if (path_is_directory(directory)) paths = paths_in(directory);
     std::vector<std::string> found;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(directory, ignored)) {
-      const std::string name = entry.path().filename().string();
+    for (const std::filesystem::path& path : paths) {
+      const std::string name = path.filename().string();
       if (name.ends_with(".safetensors")) {
         found.push_back(in_quotes(name) + " (LoRA's tensors may be given as a file)");
       } else if (name.ends_with(".bin") || name.ends_with(".pt")) {
@@ -37,7 +38,6 @@ inline void require_adapter_files(const std::filesystem::path& directory) {
                         " (of PyTorch; peft's save_pretrained writes safetensors)");
       }
     }
-    std::sort(found.begin(), found.end());
     throw Error(in_quotes(directory.string(), 1024) + ": expected " + std::string(wanted) +
                 " in it, got " + (found.empty() ? "no such file" : listed(found)));
   }
@@ -57,8 +57,8 @@ inline void write_adapter_files(const std::filesystem::path& directory,
                                 const std::vector<TensorSource>& tensors,
                                 const std::map<std::string, std::string>& metadata,
                                 const nlohmann::ordered_json& config) {
-  const bool exists = std::filesystem::is_directory(directory);
-  if (!exists) std::filesystem::create_directories(directory_path(directory).parent_path());
+  const bool exists = path_is_directory(directory);
+  if (!exists) make_directories(directory_path(directory).parent_path());
   AtomicDirectory fresh(exists ? directory / ".lorma-adapter" : directory);
   write_safetensors(fresh.path() / adapter_model_name, tensors, metadata);
   write_json(fresh.path() / adapter_config_name, config);

@@ -2,20 +2,16 @@
 #ifndef LORMA_MODEL_ADAPTER_REPORT_HPP
 #define LORMA_MODEL_ADAPTER_REPORT_HPP
 
-/// What convert, compose, resize and extract say of the adapters that they make, and the check of
-/// where these may be written.
+/// What convert, compose, resize and extract say of the adapters that they make.
 
 #include <cstdint>
-#include <filesystem>
 #include <iomanip>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "lorma/io/atomic_directory.hpp"
 #include "lorma/io/message.hpp"
 #include "lorma/model/compiled.hpp"
-#include "lorma/model/monitor.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -50,12 +46,6 @@ inline constexpr double reached = 1e-5;
 
 /// Adds a remark where factors miss more than a hundredth of their change.
 LORMA_MODEL_FUNCTION void warn_of_residuals(AdapterReport& report);
-
-/// Throws Error where something is at the path, or no directory can be made there. What a killed
-/// run left beside it is named in `remarks`.
-LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
-                                               const Monitor& monitor,
-                                               std::vector<std::string>& remarks);
 
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION std::string LayerReport::verdict() const {
@@ -104,27 +94,6 @@ LORMA_MODEL_FUNCTION void warn_of_residuals(AdapterReport& report) {
        << report.layers.size() << " weights, most of " << lorma::detail::in_quotes(worst->name)
        << ": " << std::setprecision(3) << 100.0 * worst->residual << " %";
   report.remarks.push_back(text.str());
-}
-
-LORMA_MODEL_FUNCTION void check_adapter_output(const std::filesystem::path& out,
-                                               const Monitor& monitor,
-                                               std::vector<std::string>& remarks) {
-  namespace fs = std::filesystem;
-  if (fs::exists(fs::symlink_status(out))) {
-    throw Error(lorma::detail::in_quotes(out.string(), 1024) +
-                ": expected an output that does not exist");
-  }
-  // Missing folders will be made: the first that exists must take them.
-  fs::path folder = lorma::detail::directory_path(out).parent_path();
-  while (!fs::exists(folder) && folder.has_parent_path() && folder != folder.parent_path()) {
-    folder = folder.parent_path();
-  }
-  const detail::Writing writing(monitor);
-  const AtomicDirectory tried(folder / ".lorma-tried");
-  for (const std::string& left : lorma::detail::leftovers_in(folder)) {
-    remarks.push_back("left behind by a run that was killed, and of no use: " +
-                      lorma::detail::in_quotes((folder / left).string(), 1024));
-  }
 }
 #endif
 

@@ -19,12 +19,7 @@ namespace lorma::inline LORMA_ABI::model {
 template <typename F>
 auto with_base_weight(const SafetensorsFile& file, const StoredTensor& tensor, WeightLayout layout,
                       const OutputSlice& outputs, F&& f) {
-  const std::string name = lorma::detail::in_quotes(tensor.name) + ": ";
-  const std::string got = "got " + std::string(dtype_name(tensor.dtype)) + ' ' +
-                          lorma::detail::shape_text(tensor.shape);
-  if (!has_arithmetic(tensor.dtype) || tensor.shape.size() != 2) {
-    throw FormatError(name + "expected a matrix of F64, F32, F16 or BF16, " + got);
-  }
+  require_matrix(tensor);
   return with_compute_type(tensor.dtype, [&](auto zero) {
     using S = decltype(zero);
     RowMajorMatrix<S> stored;
@@ -34,8 +29,9 @@ auto with_base_weight(const SafetensorsFile& file, const StoredTensor& tensor, W
     if (layout == WeightLayout::in_out) W.transposeInPlace();
     if (outputs.is_whole()) return f(std::as_const(W));
     if (outputs.first + outputs.count > W.rows()) {
-      throw FormatError(name + "expected at least " +
-                        std::to_string(outputs.first + outputs.count) + " outputs, " + got);
+      throw FormatError(lorma::detail::in_quotes(tensor.name) + ": expected at least " +
+                        std::to_string(outputs.first + outputs.count) + " outputs, got " +
+                        std::to_string(W.rows()));
     }
     const Matrix<S> slice = W.middleRows(outputs.first, outputs.count);
     return f(slice);

@@ -12,13 +12,16 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "lorma/io/json_file.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/io/safetensors.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/quantized.hpp"
+#include "lorma/model/stored_weight.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -91,7 +94,8 @@ class Checkpoint {
 
  private:
   void read_index(const std::filesystem::path& index);
-  void find_companions(const std::filesystem::path& directory);
+  /// In a folder of the model's directory, and in those within it.
+  void find_companions(const std::filesystem::path& directory, const std::filesystem::path& folder);
   void read_config(const std::filesystem::path& directory);
 
   std::vector<std::filesystem::path> paths_;
@@ -156,13 +160,12 @@ inline std::string reason_to_leave_out(const std::filesystem::path& name) {
 /// Safetensors files and indices of a directory, for a message.
 inline std::string weights_in(const std::filesystem::path& directory) {
   std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::filesystem::path& path : lorma::detail::paths_in(directory)) {
+    const std::string name = path.filename().string();
     if (name.ends_with(".safetensors") || name.ends_with(".index.json")) {
       names.push_back(lorma::detail::in_quotes(name));
     }
   }
-  std::sort(names.begin(), names.end());
   return names.empty() ? "no such file" : lorma::detail::listed(names);
 }
 
@@ -171,12 +174,12 @@ inline std::string weights_in(const std::filesystem::path& directory) {
 inline bool stays_within(const std::filesystem::path& path,
                          const std::filesystem::path& directory) {
   namespace fs = std::filesystem;
-  const auto is_below = [target = fs::weakly_canonical(path)](const fs::path& folder) {
+  const auto is_below = [target = lorma::detail::resolved_path(path)](const fs::path& folder) {
     const auto [end, ignored] =
         std::mismatch(folder.begin(), folder.end(), target.begin(), target.end());
     return end == folder.end();
   };
-  const fs::path here = fs::weakly_canonical(directory);
+  const fs::path here = lorma::detail::resolved_path(directory);
   return is_below(here) || is_below(here.parent_path().parent_path() / "blobs");
 }
 
@@ -206,12 +209,13 @@ LORMA_MODEL_FUNCTION std::vector<std::string> index_problems(const std::filesyst
 }
 
 LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path)) {
+  const bool is_directory = lorma::detail::path_is_directory(path);
+  if (is_directory) {
     const std::filesystem::path index = path / "model.safetensors.index.json";
     const std::filesystem::path single = path / "model.safetensors";
-    if (std::filesystem::exists(index)) {
+    if (lorma::detail::path_exists(index)) {
       read_index(index);
-    } else if (std::filesystem::exists(single)) {
+    } else if (lorma::detail::path_exists(single)) {
       paths_ = {single};
       files_.push_back(std::make_unique<SafetensorsFile>(single));
     } else {
@@ -219,7 +223,7 @@ LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
                   ": expected model.safetensors or model.safetensors.index.json in it, got " +
                   detail::weights_in(path));
     }
-    find_companions(path);
+    find_companions(path, path);
   } else if (path.extension() == ".json") {
     read_index(path);
     companions_ = {{path, path.filename()}};
@@ -228,21 +232,18 @@ LORMA_MODEL_FUNCTION Checkpoint::Checkpoint(const std::filesystem::path& path) {
     files_.push_back(std::make_unique<SafetensorsFile>(path));
     is_single_file_ = true;
   }
-  read_config(std::filesystem::is_directory(path) ? path : path.parent_path());
+  read_config(is_directory ? path : path.parent_path());
 }
 
 LORMA_MODEL_FUNCTION void Checkpoint::read_config(const std::filesystem::path& directory) {
   const std::filesystem::path config = directory / "config.json";
   lorma::detail::JsonDocument json{nlohmann::json::object(), {}};
-  const auto look_for_codes = [&] {
-    for (const auto& file : files_) quantization_.look_at(*file, json.value);
-  };
-  if (!std::filesystem::is_regular_file(config)) return look_for_codes();
+  const bool exists = lorma::detail::path_is_file(config);
   try {
-    json = lorma::detail::read_json_object(config);
+    if (exists) json = lorma::detail::read_json_object(config);
   } catch (const Error&) {  // of something else
   }
-  look_for_codes();
+  quantization_.look_at(files_, json.value);
   try {
     const lorma::detail::JsonFields fields(config, json.value);
     model_type_ = fields.text("model_type", "");
@@ -281,37 +282,44 @@ LORMA_MODEL_FUNCTION void Checkpoint::read_index(const std::filesystem::path& in
   }
 }
 
-LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::path& directory) {
-  const auto leave_out = [this](const std::filesystem::path& name, const std::string& why) {
+LORMA_MODEL_FUNCTION void Checkpoint::find_companions(const std::filesystem::path& directory,
+                                                      const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  const auto leave_out = [this](const fs::path& name, const std::string& why) {
     left_out_.push_back(lorma::detail::in_quotes(name.string(), 1024) + ": " + why);
   };
-  for (auto it = std::filesystem::recursive_directory_iterator(directory);
-       it != std::filesystem::recursive_directory_iterator(); ++it) {
-    const std::filesystem::path name = it->path().lexically_relative(directory);
-    if (name.filename().string().starts_with('.')) {  // of version control or a cache
-      if (it->is_directory()) it.disable_recursion_pending();
+  for (const fs::path& path : lorma::detail::paths_in(folder)) {
+    const fs::path name = path.lexically_relative(directory);
+    if (name.filename().string().starts_with('.')) continue;  // of version control or a cache
+    std::error_code ignored;                                  // of a link that leads nowhere
+    const bool is_link = fs::is_symlink(path, ignored);
+    const fs::file_type type =
+        is_link ? fs::status(path, ignored).type() : lorma::detail::type_at(path);
+    if (type == fs::file_type::directory) {
+      if (is_link) {
+        leave_out(name, "a link to a folder");
+      } else {
+        find_companions(directory, path);
+      }
       continue;
     }
-    if (it->is_directory()) {
-      if (it->is_symlink()) leave_out(name, "a link to a folder");
+    if (type != fs::file_type::regular) {
+      const bool is_lost = type == fs::file_type::not_found || type == fs::file_type::none;
+      leave_out(name, !is_link  ? "no regular file"
+                      : is_lost ? "a link to nothing"
+                                : "a link to what is no regular file");
       continue;
     }
-    if (!it->is_regular_file()) {
-      leave_out(name, !it->is_symlink() ? "no regular file"
-                      : it->exists()    ? "a link to what is no regular file"
-                                        : "a link to nothing");
-      continue;
-    }
-    if (std::find(paths_.begin(), paths_.end(), it->path()) != paths_.end()) continue;
+    if (std::find(paths_.begin(), paths_.end(), path) != paths_.end()) continue;
     if (const std::string why = detail::reason_to_leave_out(name); !why.empty()) {
       leave_out(name, why);
       continue;
     }
-    if (it->is_symlink() && !detail::stays_within(it->path(), directory)) {
+    if (is_link && !detail::stays_within(path, directory)) {
       remarks_.push_back(lorma::detail::in_quotes(name.string(), 1024) +
                          " is a link out of the model: copied from there");
     }
-    companions_.push_back({it->path(), name});
+    companions_.push_back({path, name});
   }
 }
 
@@ -319,11 +327,9 @@ LORMA_MODEL_FUNCTION Dtype Checkpoint::main_type() const {
   std::map<Dtype, double> numbers;
   for (const auto& file : files_) {
     for (const StoredTensor& tensor : file->tensors()) {
-      const Dtype type = tensor.dtype;
-      if (type != Dtype::F64 && type != Dtype::F32 && type != Dtype::F16 && type != Dtype::BF16) {
-        continue;
-      }
-      numbers[type] += 8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(type);
+      if (!has_arithmetic(tensor.dtype)) continue;
+      numbers[tensor.dtype] +=
+          8.0 * static_cast<double>(tensor.bytes.size()) / dtype_bits(tensor.dtype);
     }
   }
   Dtype main = Dtype::F32;

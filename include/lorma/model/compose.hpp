@@ -19,6 +19,7 @@
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/peft_lora.hpp"
 #include "lorma/model/read_changes.hpp"
+#include "lorma/model/request.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -74,11 +75,6 @@ inline void put(const PlusFactors& f, LoraLayer& layer) {
   layer.scale = 1.0;
 }
 
-/// scale B A of a LoRA layer.
-inline PlusFactors additive_factors(const LoraLayer& layer) {
-  return {layer.scale * layer.B.cast<double>(), layer.A.cast<double>()};
-}
-
 inline void require_plain(const LoraLayer& layer, const char* verb) {
   if (layer.is_plain()) return;
   throw Error(lorma::detail::in_quotes(layer.module) + ": expected plain LoRA of a matrix to " +
@@ -111,8 +107,8 @@ inline void compose_into(LoraLayer& same, const LoraLayer& next) {
                 lorma::detail::shape(same.B.rows(), same.A.cols()) + " and " +
                 lorma::detail::shape(next.B.rows(), next.A.cols()));
   }
-  const PlusFactors a = additive_factors(same);
-  const PlusFactors b = additive_factors(next);
+  const PlusFactors a = additive_factors_of(same);
+  const PlusFactors b = additive_factors_of(next);
   PlusFactors sum{Matrix<double>(a.B.rows(), a.B.cols() + b.B.cols()),
                   Matrix<double>(a.A.rows() + b.A.rows(), a.A.cols())};
   sum.B << a.B, b.B;
@@ -238,7 +234,7 @@ LORMA_MODEL_FUNCTION AdapterReport resize(const ResizeOptions& options, const Mo
     lorma::detail::require_no_saved(lora.saved, options.adapter, "be resized");
     for (LoraLayer& layer : lora.layers) {
       detail::require_plain(layer, "resize");
-      detail::resize_layer(detail::additive_factors(layer), options, layer, report);
+      detail::resize_layer(additive_factors_of(layer), options, layer, report);
       monitor.check();
     }
   }

@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "lorma/io/paths.hpp"
 #include "lorma/model/adapter_report.hpp"
 #include "lorma/model/apply.hpp"
 #include "lorma/model/base_weight.hpp"
@@ -13,6 +14,7 @@
 #include "lorma/model/layer_factors.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/read_changes.hpp"
+#include "lorma/model/request.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -32,9 +34,10 @@ struct ConvertOptions {
 
 /// LoRMA+ becomes LoRA exactly, unless a rank or an energy is asked for; LoRMA_pi and None by the
 /// best approximation of their change; slices of one weight become one LoRA layer of the sum of
-/// their ranks. LoRA becomes LoRMA+ as far as the weight allows, by least squares; (IA)^3, RoAd and
-/// HRA become LoRMA by their definitions. Biases and whole tensors are named in the remarks and
-/// left alone. Memory: a few copies of one weight in double, and the factors. Throws Error.
+/// their ranks. LoRA becomes LoRMA+ as far as the weight allows, by least squares; (IA)^3, RoAd,
+/// HRA and DEFT with `para` become LoRMA by their definitions. Biases and whole tensors are named
+/// in the remarks and left alone. Memory: a few copies of one weight in double, and the factors.
+/// Throws Error.
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options,
                                            const Monitor& monitor = {});
 
@@ -88,6 +91,14 @@ inline void leave_alone(const Change& change, AdapterReport& report) {
                            lorma::detail::in_quotes(change.tensor) + " (" + change.text() + ')');
 }
 
+/// base_model_name_or_path of a directory; empty where there is none.
+inline std::string base_model_of(const std::filesystem::path& adapter) {
+  if (!lorma::detail::path_is_directory(adapter)) return "";
+  const std::filesystem::path config = adapter / adapter_config_name;
+  const auto json = lorma::detail::read_json_object(config);
+  return lorma::detail::JsonFields(config, json.value).text("base_model_name_or_path", "");
+}
+
 inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const Monitor& monitor,
                     AdapterReport& report) {
   if (!is_lorma_adapter(options.adapter)) {
@@ -102,7 +113,7 @@ inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const
   }
   const std::vector<Target> targets = fit(base, changes, options.fit, report.remarks);
   PeftLora lora;
-  lora.base_model = read_lorma_adapter(options.adapter).base_model;
+  lora.base_model = base_model_of(options.adapter);
   lora.fan_in_fan_out = !changes.empty() && changes.front().is_turned();
   Steps steps(monitor, static_cast<double>(targets.size()), false);
   for (const Target& target : targets) {
@@ -121,30 +132,22 @@ inline void to_lora(const ConvertOptions& options, const Checkpoint& base, const
   }
 }
 
-/// base_model_name_or_path of a directory; empty where there is none.
-inline std::string base_model_of(const std::filesystem::path& adapter) {
-  if (!std::filesystem::is_directory(adapter)) return "";
-  const std::filesystem::path config = adapter / adapter_config_name;
-  const auto json = lorma::detail::read_json_object(config);
-  return lorma::detail::JsonFields(config, json.value).text("base_model_name_or_path", "");
-}
-
 /// The LoRMA+ layer nearest to a LoRA layer of W0 (d x k), on `side`, or if that is empty on the
 /// one that misses less. The side that reaches everything where W0 has full rank is tried first,
 /// and the other only if it misses something.
 template <typename S>
 LormaLayer nearest_multiplier(const LoraLayer& lora, const Matrix<S>& W0, const std::string& side,
                               double& residual) {
-  const Matrix<double> B = lora.scale * lora.B.cast<double>();
-  const Matrix<double> A = lora.A.cast<double>();
+  const PlusFactors f = additive_factors_of(lora);
   const auto on = [&](bool pre, double& missed) {
-    const auto factors = pre ? to_multiplicative<Pre>(B, A, W0) : to_multiplicative<Post>(B, A, W0);
+    const auto factors =
+        pre ? to_multiplicative<Pre>(f.B, f.A, W0) : to_multiplicative<Post>(f.B, f.A, W0);
     LormaLayer layer;
     layer.side = pre ? "Pre" : "Post";
-    layer.alpha = static_cast<double>(A.rows());
+    layer.alpha = static_cast<double>(f.A.rows());
     layer.B = factors.B.template cast<float>();
     layer.A = factors.A.template cast<float>();
-    missed = residual_of(layer, W0.template cast<double>(), B * A);
+    missed = residual_of(layer, W0.template cast<double>(), f.B * f.A);
     return layer;
   };
   const bool natural = side.empty() ? W0.rows() >= W0.cols() : side == "Pre";
@@ -230,6 +233,8 @@ inline void to_lorma(const ConvertOptions& options, const Checkpoint& base, cons
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION AdapterReport convert(const ConvertOptions& options, const Monitor& monitor) {
+  require_known("--to", options.to, kinds_to_make);
+  if (!options.side.empty()) require_known("--side", options.side, names_in<AllSides>);
   AdapterReport report;
   if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   const Checkpoint base(options.base);

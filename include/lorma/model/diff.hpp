@@ -107,6 +107,35 @@ inline void measure(const SafetensorsFile& file, const StoredTensor& before,
   if (with_spectra) d.spectrum.assign(sigma.data(), sigma.data() + sigma.size());
 }
 
+/// What is said of every tensor, none of it measured.
+inline TensorDifference line_of(const StoredTensor& tensor) {
+  TensorDifference d;
+  d.name = tensor.name;
+  d.dtype = dtype_name(tensor.dtype);
+  d.shape = lorma::detail::shape_text(tensor.shape);
+  d.relative = std::numeric_limits<double>::quiet_NaN();
+  return d;
+}
+
+/// Whether two tensors differ; what can be told of their difference goes to the line of the first.
+inline bool differ(const SafetensorsFile& file, const StoredTensor& before,
+                   const SafetensorsFile& other, const StoredTensor& after, bool with_spectra,
+                   const Monitor& monitor, TensorDifference& d) {
+  if (same_bytes(before, after)) {
+    file.forget(before.bytes);
+    other.forget(after.bytes);
+    return false;
+  }
+  if (before.dtype != after.dtype || before.shape != after.shape) {
+    const TensorDifference there = line_of(after);
+    d.other = there.dtype + ' ' + there.shape;
+  }
+  if (before.shape == after.shape && has_arithmetic(before.dtype) && has_arithmetic(after.dtype)) {
+    measure(file, before, other, after, with_spectra, monitor, d);
+  }
+  return true;
+}
+
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff(const std::filesystem::path& a,
@@ -115,37 +144,18 @@ LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff(const std::filesystem::p
   const Checkpoint one(a);
   const Checkpoint other(b);
   std::vector<TensorDifference> result;
-  const auto line = [](const StoredTensor& t) {
-    TensorDifference d;
-    d.name = t.name;
-    d.dtype = dtype_name(t.dtype);
-    d.shape = lorma::detail::shape_text(t.shape);
-    return d;
-  };
   detail::Steps steps(monitor, one.bytes(), true);
   for (const auto& file : one.files()) {
     for (const StoredTensor& before : file->tensors()) {
       steps.done(static_cast<double>(before.bytes.size()), before.name);
       monitor.check();
       const Checkpoint::Found after = other.find(before.name);
-      if (after.file != nullptr && same_bytes(before, *after.tensor)) {
-        file->forget(before.bytes);
-        after.file->forget(after.tensor->bytes);
-        continue;
-      }
-      TensorDifference d = line(before);
-      d.relative = std::numeric_limits<double>::quiet_NaN();
+      TensorDifference d = detail::line_of(before);
       if (after.file == nullptr) {
         d.only_in = "the first";
-      } else {
-        if (before.dtype != after.tensor->dtype || before.shape != after.tensor->shape) {
-          const TensorDifference there = line(*after.tensor);
-          d.other = there.dtype + ' ' + there.shape;
-        }
-        if (before.shape == after.tensor->shape && has_arithmetic(before.dtype) &&
-            has_arithmetic(after.tensor->dtype)) {
-          detail::measure(*file, before, *after.file, *after.tensor, with_spectra, monitor, d);
-        }
+      } else if (!detail::differ(*file, before, *after.file, *after.tensor, with_spectra, monitor,
+                                 d)) {
+        continue;
       }
       result.push_back(std::move(d));
     }
@@ -153,9 +163,8 @@ LORMA_MODEL_FUNCTION std::vector<TensorDifference> diff(const std::filesystem::p
   for (const auto& file : other.files()) {
     for (const StoredTensor& tensor : file->tensors()) {
       if (one.find(tensor.name).file != nullptr) continue;
-      TensorDifference d = line(tensor);
+      TensorDifference d = detail::line_of(tensor);
       d.only_in = "the second";
-      d.relative = std::numeric_limits<double>::quiet_NaN();
       result.push_back(std::move(d));
     }
   }

@@ -21,6 +21,7 @@
 #include "lorma/model/layer_factors.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/peft_lora.hpp"
+#include "lorma/model/request.hpp"
 #include "lorma/model/tensor_panels.hpp"
 #include "lorma/patterns/pattern.hpp"
 
@@ -258,7 +259,7 @@ inline LoraLayer additive(const ChangedWeight& pair, const ExtractOptions& optio
 /// Equal parts of the outputs of a fused weight, or the whole of another one.
 inline std::vector<OutputSlice> slices_of(const StoredTensor& tensor, const ExtractOptions& options,
                                           std::optional<Pattern>& fused) {
-  if (!fused || options.to == "lora" || !fused->finds(tensor.name)) return {{}};
+  if (!fused || !fused->finds(tensor.name)) return {{}};
   const auto outputs = static_cast<Index>(tensor.shape[options.in_out ? 1 : 0]);
   const Index count = outputs / options.slices;
   if (count < 1 || count * options.slices != outputs) {
@@ -322,6 +323,14 @@ inline std::vector<ChangedWeight> changed_weights(const Checkpoint& base, const 
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION AdapterReport extract(const ExtractOptions& options, const Monitor& monitor) {
+  require_known("--to", options.to, kinds_to_make);
+  if (!options.side.empty()) require_known("--side", options.side, names_in<AllSides>);
+  if (options.to == "lora" && !options.fused.empty()) {
+    throw Error("--fused: expected --to lorma, as a LoRA adapter has no slices of weights");
+  }
+  if (options.slices < 1) {
+    throw Error("--slices: expected 1 or more, got " + std::to_string(options.slices));
+  }
   AdapterReport report;
   if (!options.dry_run) check_adapter_output(options.out, monitor, report.remarks);
   const Checkpoint base(options.base);

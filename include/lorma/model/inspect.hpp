@@ -8,14 +8,15 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "lorma/analysis/rank_report.hpp"
 #include "lorma/analysis/rank_summary.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/stored_weight.hpp"
@@ -131,14 +132,13 @@ inline std::vector<std::filesystem::path> files_of(const std::filesystem::path& 
     }
     return shards_of(path);
   }
-  if (!fs::is_directory(path)) return {path};
+  if (!lorma::detail::path_is_directory(path)) return {path};
   const fs::path index = path / "model.safetensors.index.json";
-  if (fs::exists(index)) return files_of(index, broken);
+  if (lorma::detail::path_exists(index)) return files_of(index, broken);
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path)) {
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  for (const fs::path& file : lorma::detail::paths_in(path)) {
+    if (file.extension() == ".safetensors") files.push_back(file);
   }
-  std::sort(files.begin(), files.end());
   if (!files.empty()) return files;
   throw Error(lorma::detail::in_quotes(path.string(), 1024) +
               ": expected safetensors files in it, got none");
@@ -218,19 +218,24 @@ LORMA_MODEL_FUNCTION Inspection inspect(const InspectOptions& options, const Mon
   detail::Steps steps(monitor, total, false);
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
-    if (monitor.begin_thread) monitor.begin_thread();
-    for (std::size_t i = next++; i < jobs.size(); i = next++) {
-      if (monitor.stop && monitor.stop()) return;
-      MatrixLine& line = result.matrices[jobs[i].line];
-      detail::measure(jobs[i], options, line);
-      steps.done(jobs[i].cost, line.name);
-      jobs[i].file.reset();
+    try {
+      if (monitor.begin_thread) monitor.begin_thread();
+      for (std::size_t i = next++; i < jobs.size(); i = next++) {
+        if (monitor.stop && monitor.stop()) return;
+        MatrixLine& line = result.matrices[jobs[i].line];
+        detail::measure(jobs[i], options, line);
+        steps.done(jobs[i].cost, line.name);
+        jobs[i].file.reset();
+      }
+    } catch (...) {
+      next = jobs.size();  // the other threads need not go on
+      throw;
     }
   };
-  std::vector<std::jthread> pool;
-  for (std::size_t t = 1; t < threads; ++t) pool.emplace_back(work);
+  std::vector<std::future<void>> pool;  // whose destructor waits
+  for (std::size_t t = 1; t < threads; ++t) pool.push_back(std::async(std::launch::async, work));
   work();
-  pool.clear();
+  for (std::future<void>& thread : pool) thread.get();
   monitor.check();
   return result;
 }

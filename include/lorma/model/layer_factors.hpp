@@ -9,12 +9,16 @@
 #include "lorma/analysis/truncated_svd.hpp"
 #include "lorma/convert/lora_exchange.hpp"
 #include "lorma/model/compiled.hpp"
+#include "lorma/model/lora_layer.hpp"
 #include "lorma/model/lorma_directory.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
 /// P = I + B A of a LoRMA+ layer as it is written.
 LORMA_MODEL_FUNCTION PlusFactors plus_factors_of(const LormaLayer& layer);
+
+/// B A of a LoRA layer of a matrix as it is written, the scale in B.
+LORMA_MODEL_FUNCTION PlusFactors additive_factors_of(const LoraLayer& layer);
 
 /// ||D - B A||_F / ||D||_F for the change D of a weight; 0 where D = 0.
 LORMA_MODEL_FUNCTION double residual_of(const AdditiveFactors& f, const Matrix<double>& change);
@@ -38,6 +42,10 @@ LORMA_MODEL_FUNCTION AdditiveLayer best_additive(const Matrix<double>& change,
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION PlusFactors plus_factors_of(const LormaLayer& layer) {
   return {layer.scale() * layer.B.cast<double>(), layer.A.cast<double>()};
+}
+
+LORMA_MODEL_FUNCTION PlusFactors additive_factors_of(const LoraLayer& layer) {
+  return {layer.scale * layer.B.cast<double>(), layer.A.cast<double>()};
 }
 
 LORMA_MODEL_FUNCTION double residual_of(const AdditiveFactors& f, const Matrix<double>& change) {

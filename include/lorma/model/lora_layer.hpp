@@ -4,6 +4,7 @@
 
 /// LoRA adapters in memory, whatever the dialect of their files.
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,13 +16,19 @@
 
 namespace lorma::inline LORMA_ABI {
 
+/// alpha / r, or alpha / sqrt(r) with use_rslora.
+inline double lora_scale(double alpha, Index rank, bool use_rslora) {
+  const auto r = static_cast<double>(rank);
+  return alpha / (use_rslora ? std::sqrt(r) : r);
+}
+
 /// One adapted module: W = W0 + scale B A for W0 d x k (out x in).
 struct LoraLayer {
   std::string module;  ///< "encoder.layer.0.attention.self.query", without PEFT's prefix
   Matrix<float> B;     ///< d x r; of e experts d x (r e), column q of expert i at q e + i
   Matrix<float> A;     ///< r x k; of e experts (e r) x k, row q of expert i at i r + q
   double alpha = 1.0;
-  double scale = 1.0;  ///< alpha / r, or alpha / sqrt(r) with use_rslora
+  double scale = 1.0;  ///< lora_scale of alpha
   /// DoRA: the norms to which the rows of W0 + scale B A are brought; empty: they are left as they
   /// are.
   Eigen::VectorXf magnitude = {};

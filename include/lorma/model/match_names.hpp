@@ -50,9 +50,9 @@ inline bool has_number(std::string_view prefix) {
 
 /// The tensors of a checkpoint by their names and by every end of them that follows a dot and has
 /// one.
-class NameEnds {
+class TensorsByEnd {
  public:
-  explicit NameEnds(const Checkpoint& base) {
+  explicit TensorsByEnd(const Checkpoint& base) {
     for (const auto& file : base.files()) {
       for (const StoredTensor& tensor : file->tensors()) {
         const std::string_view name = tensor.name;
@@ -86,7 +86,8 @@ struct Wanted {
 /// `fits(i, tensor)`: whether the i-th name may mean the tensor. A layer's number is never taken
 /// for another's: of the two prefixes at most one has a number.
 template <typename Fits>
-Wanted wanted_of(const NameEnds& ends, const std::string& name, std::size_t index, Fits&& fits) {
+Wanted wanted_of(const TensorsByEnd& ends, const std::string& name, std::size_t index,
+                 Fits&& fits) {
   constexpr std::size_t most = 256;  // of one end: where more have it, it lacks a layer's number
   for (std::size_t at = 0;; at = name.find('.', at) + 1) {
     Wanted wanted{index, std::string_view(name).substr(at), {}};
@@ -172,7 +173,7 @@ void match_names(const Checkpoint& base, std::vector<std::string*> names, Fits&&
     if (base.find(*names[i]).file == nullptr) lacking.push_back(i);
   }
   if (lacking.empty()) return;
-  const detail::NameEnds ends(base);
+  const detail::TensorsByEnd ends(base);
   std::vector<detail::Wanted> all;
   all.reserve(lacking.size());
   for (const std::size_t i : lacking) all.push_back(detail::wanted_of(ends, *names[i], i, fits));

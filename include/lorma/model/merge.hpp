@@ -17,12 +17,15 @@
 #include <deque>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "lorma/io/atomic_directory.hpp"
+#include "lorma/io/json_file.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/fit.hpp"
 #include "lorma/model/merge_record.hpp"
@@ -30,6 +33,7 @@
 #include "lorma/model/merged_weight.hpp"
 #include "lorma/model/monitor.hpp"
 #include "lorma/model/read_changes.hpp"
+#include "lorma/model/request.hpp"
 
 namespace lorma::inline LORMA_ABI::model {
 
@@ -94,6 +98,7 @@ class Merge {
     find_tied_head();
     make_report();
     plan_files();
+    plan_companions();
   }
 
   MergeReport& report() { return report_; }
@@ -137,11 +142,8 @@ class Merge {
     }
     for (const auto& companion : base_.companions()) {
       monitor_.check();
-      if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
-        write_merged_config(companion.path, directory.path() / companion.name, options_.dequantize,
-                            unties_head_);
-      } else if (companion.path == base_.index() && changes_index()) {
-        write_merged_index(companion.path, directory.path() / companion.name, files_);
+      if (const auto found = rewritten_.find(companion.name); found != rewritten_.end()) {
+        lorma::detail::write_json(directory.path() / companion.name, found->second);
       } else {
         directory.copy(companion.path, companion.name);
       }
@@ -163,12 +165,11 @@ class Merge {
   /// Throws Error if the output already exists, would replace an input, or cannot be written.
   void check_output() {
     namespace fs = std::filesystem;
-    const std::string name = lorma::detail::in_quotes(options_.out.string(), 1024);
-    if (fs::exists(fs::symlink_status(options_.out))) {
-      if (!base_.is_single_file() || !options_.force) {
-        throw Error(name + ": expected an output that does not exist" +
-                    (base_.is_single_file() ? " (--force replaces a file)" : ""));
-      }
+    if (!base_.is_single_file()) {
+      require_new(options_.out);
+    } else if (!options_.force) {
+      require_new(options_.out, " (--force replaces a file)");
+    } else {
       std::vector<fs::path> inputs = base_.paths();
       for (const AdapterInUse& adapter : options_.adapters) {
         inputs.push_back(adapter.path);
@@ -178,14 +179,11 @@ class Merge {
       for (const fs::path& input : inputs) {
         std::error_code ignored;
         if (!fs::equivalent(input, options_.out, ignored)) continue;
-        throw Error(name + ": expected an output other than the inputs");
+        throw Error(lorma::detail::in_quotes(options_.out.string(), 1024) +
+                    ": expected an output other than the inputs");
       }
     }
-    const fs::path folder = fs::absolute(options_.out).lexically_normal().parent_path();
-    for (const std::string& left : lorma::detail::leftovers_in(folder)) {
-      report_.remarks.push_back("left behind by a run that was killed, and of no use: " +
-                                lorma::detail::in_quotes((folder / left).string(), 1024));
-    }
+    remark_leftovers(lorma::detail::absolute_path(options_.out).parent_path(), report_.remarks);
     if (options_.dry_run) return;
     const Writing writing(monitor_);
     if (base_.is_single_file()) {
@@ -352,6 +350,18 @@ class Merge {
     }
   }
 
+  /// What of the base's other files is not copied as it is.
+  void plan_companions() {
+    for (const auto& companion : base_.companions()) {
+      if ((unties_head_ || options_.dequantize) && companion.name == "config.json") {
+        rewritten_[companion.name] =
+            merged_config(companion.path, options_.dequantize, unties_head_);
+      } else if (companion.path == base_.index() && changes_index()) {
+        rewritten_[companion.name] = merged_index(companion.path, files_);
+      }
+    }
+  }
+
   /// Whether a tensor is a scale, or the like, of a weight that is written dequantized.
   bool leaves_out(const std::string& name) const {
     return options_.dequantize && base_.quantization().is_part(name);
@@ -370,7 +380,8 @@ class Merge {
   std::deque<std::vector<Change>> changes_;  ///< of each adapter; they stay where they are
   std::vector<MergedWeight> weights_;
   std::vector<MergedFile> files_;
-  std::vector<MergeRecord> records_;  ///< of the adapters
+  std::map<std::filesystem::path, nlohmann::ordered_json> rewritten_;  ///< by companions' names
+  std::vector<MergeRecord> records_;                                   ///< of the adapters
   bool unties_head_ = false;
   MergeReport report_;
 };

@@ -16,6 +16,7 @@
 #include "lorma/io/fingerprint.hpp"
 #include "lorma/io/memory_map.hpp"
 #include "lorma/io/message.hpp"
+#include "lorma/io/paths.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 
@@ -67,16 +68,14 @@ LORMA_MODEL_FUNCTION void check_taken_out(const std::vector<MergeRecord>& adapte
 LORMA_MODEL_FUNCTION MergeRecord record_of(const std::filesystem::path& adapter,
                                            const std::string& kind, double strength) {
   std::string sum;
-  if (std::filesystem::is_regular_file(adapter)) {
+  if (lorma::detail::path_is_file(adapter)) {
     sum = hash_text(MemoryMap(adapter).bytes());
   } else {
     for (const std::string_view name : {adapter_model_name, adapter_config_name}) {
       sum += hash_text(MemoryMap(adapter / name).bytes());
     }
   }
-  const std::filesystem::path whole = std::filesystem::absolute(adapter).lexically_normal();
-  const std::filesystem::path last =
-      whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+  const std::filesystem::path last = lorma::detail::directory_path(adapter).filename();
   // Metadata is JSON, hence UTF-8: other bytes of a name are replaced.
   const std::string name =
       nlohmann::json(last.string()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "lorma/io/json_file.hpp"
-#include "lorma/io/memory_map.hpp"
 #include "lorma/io/safetensors.hpp"
 #include "lorma/model/checkpoint.hpp"
 #include "lorma/model/compiled.hpp"
@@ -113,10 +112,11 @@ struct MergedFile {
   }
 };
 
-/// Writes the base's index, with the tensors and the size of the files as they are written.
-inline void write_merged_index(const std::filesystem::path& from, const std::filesystem::path& to,
-                               const std::vector<MergedFile>& files) {
-  nlohmann::ordered_json index = lorma::detail::read_json_object(from, most_index_bytes).value;
+/// The base's index, with the tensors and the size of the files as they will be written. Throws
+/// Error.
+inline nlohmann::ordered_json merged_index(const std::filesystem::path& index,
+                                           const std::vector<MergedFile>& files) {
+  nlohmann::ordered_json json = lorma::detail::read_json_object(index, most_index_bytes).value;
   std::map<std::string, std::string> places;
   std::uint64_t bytes = 0;
   for (const MergedFile& file : files) {
@@ -125,21 +125,19 @@ inline void write_merged_index(const std::filesystem::path& from, const std::fil
       bytes += tensor.bytes;
     }
   }
-  index["weight_map"] = places;
-  if (index.contains("metadata") && index["metadata"].is_object() &&
-      index["metadata"].contains("total_size")) {
-    index["metadata"]["total_size"] = bytes;
+  json["weight_map"] = places;
+  if (json.contains("metadata") && json["metadata"].is_object() &&
+      json["metadata"].contains("total_size")) {
+    json["metadata"]["total_size"] = bytes;
   }
-  lorma::detail::write_json(to, index);
+  return json;
 }
 
-/// Writes the model's configuration as it applies to dequantized weights, or to a head that is no
-/// longer tied to the embedding.
-inline void write_merged_config(const std::filesystem::path& from, const std::filesystem::path& to,
-                                bool is_dequantized, bool has_own_head) {
-  const MemoryMap map(from);
-  const auto* text = reinterpret_cast<const char*>(map.bytes().data());
-  auto json = nlohmann::ordered_json::parse(text, text + map.bytes().size());
+/// The model's configuration as it applies to dequantized weights, or to a head that is no longer
+/// tied to the embedding. Throws Error.
+inline nlohmann::ordered_json merged_config(const std::filesystem::path& config,
+                                            bool is_dequantized, bool has_own_head) {
+  nlohmann::ordered_json json = lorma::detail::read_json_object(config).value;
   if (is_dequantized) json.erase("quantization_config");
   if (has_own_head) {
     json["tie_word_embeddings"] = false;
@@ -147,7 +145,7 @@ inline void write_merged_config(const std::filesystem::path& from, const std::fi
       json["text_config"]["tie_word_embeddings"] = false;
     }
   }
-  lorma::detail::write_json(to, json);
+  return json;
 }
 
 }  // namespace lorma::inline LORMA_ABI::model::detail

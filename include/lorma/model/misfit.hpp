@@ -50,9 +50,7 @@ inline std::string misfit(const Change& change, const StoredTensor& tensor) {
   }
   const std::optional<MatrixStack> stack = matrices_of(change.form, tensor.shape);
   if (!stack) {
-    constexpr const char* wanted[] = {"a 2-D tensor", "a vector", "a kernel of a convolution",
-                                      "a 2-D or 3-D tensor"};
-    return name + "expected " + wanted[static_cast<std::size_t>(change.form)] + ", got shape " +
+    return name + "expected " + lorma::detail::in_words(change.form) + ", got shape " +
            lorma::detail::shape_text(tensor.shape);
   }
   const bool turned = change.is_turned();

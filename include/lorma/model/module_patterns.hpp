@@ -29,7 +29,7 @@ inline std::string where_in(const std::filesystem::path& file, const std::string
 
 /// Names, in which a dot is any character and which may be ends of a module's name after a dot. The
 /// first of those that mean a module is found in time proportional to the module's name.
-class NameEnds {
+class ModuleEnds {
  public:
   void add(std::string_view name, std::size_t place) {
     reversed_.push_back({{name.rbegin(), name.rend()}, place});
@@ -118,7 +118,7 @@ class ModulePatterns {
       if (++tried_ > most_tried) throw FormatError(where_ + ": expected fewer expressions");
       if (pattern.matches(module)) least = place;
     }
-    return least == NameEnds::none ? "" : keys_[least];
+    return least == ModuleEnds::none ? "" : keys_[least];
   }
 
   /// The key that means one module alone.
@@ -155,7 +155,7 @@ class ModulePatterns {
   std::vector<std::string> keys_;
   std::size_t tried_ = 0;
   std::map<std::string, std::size_t> exact_;
-  NameEnds ends_;
+  ModuleEnds ends_;
   std::vector<std::pair<std::size_t, Pattern>> expressions_;
 };
 

@@ -33,7 +33,7 @@ struct Step {
 
 /// Each member may be empty. Calls come from any thread of the function: of `progress` and
 /// `writing` one at a time, of the others several at once. What a callback throws passes through
-/// the function, but ends the program in a thread that inspect started; `writing` must not throw.
+/// the function, whatever the thread; `writing` must not throw.
 struct Monitor {
   std::function<void(const Step&)> progress;
   /// Asked often: true ends the function with Stopped.

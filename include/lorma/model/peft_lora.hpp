@@ -58,15 +58,17 @@ LORMA_MODEL_FUNCTION void make_portable(PeftLora& lora) {
 #endif
 
 /// Writes a directory that PEFT loads, as adapter_files.hpp does. The most frequent rank and alpha
-/// become `r` and `lora_alpha`, others go into patterns. Whole tensors (`saved`) are not written.
-/// Throws ShapeError if B and A of a layer do not fit, NonFinite, FormatError for a scale that is
-/// not that of alpha, and for what is no plain LoRA of a matrix.
+/// become `r` and `lora_alpha`, others go into patterns. Throws Error where there are whole
+/// tensors, which only a model of PEFT writes, ShapeError if B and A of a layer do not fit,
+/// NonFinite, FormatError for a scale that is not that of alpha, and for what is no plain LoRA of a
+/// matrix.
 LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
                                           const PeftLora& lora);
 
 #ifdef LORMA_MODEL_BODIES
 LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory,
                                           const PeftLora& lora) {
+  detail::require_no_saved(lora.saved, directory, "be written");
   std::map<Index, std::size_t> ranks;
   std::map<double, std::size_t> alphas;
   std::vector<TensorSource> tensors;
@@ -81,8 +83,7 @@ LORMA_MODEL_FUNCTION void write_peft_lora(const std::filesystem::path& directory
                        detail::shape(layer.B.rows(), layer.B.cols()) + " and A " +
                        detail::shape(layer.A.rows(), layer.A.cols()));
     }
-    const auto r = static_cast<double>(layer.A.rows());
-    const double scale = layer.alpha / (lora.use_rslora ? std::sqrt(r) : r);
+    const double scale = lora_scale(layer.alpha, layer.A.rows(), lora.use_rslora);
     if (!(std::abs(layer.scale - scale) <= 1e-9 * std::abs(scale)) || !(layer.alpha > 0.0)) {
       throw FormatError("lorma::write_peft_lora: " + detail::in_quotes(layer.module) +
                         ": expected alpha > 0 and the scale that follows from it, " +

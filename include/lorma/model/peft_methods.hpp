@@ -2,13 +2,13 @@
 #ifndef LORMA_MODEL_PEFT_METHODS_HPP
 #define LORMA_MODEL_PEFT_METHODS_HPP
 
-/// Methods of PEFT that multiply: each is a LoRMA adapter by its own definition, except DEFT, which
-/// also adds something.
+/// Methods of PEFT that multiply: each is a LoRMA adapter by its own definition, except DEFT
+/// without `para`, which also adds something.
 ///
 ///   (IA)^3   outputs or inputs scaled: W = diag(l) W0 or W0 diag(l); CyclicPermutation, A = e0
 ///   RoAd     pairs of outputs rotated and scaled; CyclicPermutation, A = e0, eh, e-h
 ///   HRA      reflections of the inputs: W = W0 (I - 2 u1 u1^T) ... ; Identity, Post
-///   DEFT     W = (I - Q R^T) W0 + Q C; Identity, Pre, and Q C added
+///   DEFT     W = (I - Q R^T) W0 + Q C; Identity, Pre, and Q C added, with `para` C = 0
 ///
 /// Where outputs are scaled or rotated, so is their bias. Sources: PEFT 0.21's merge of
 /// each; Schreiber, Van Loan, "A storage-efficient WY representation for products of Householder
@@ -72,10 +72,9 @@ struct MethodModule {
   }
   Eigen::VectorXd vector(std::string_view part) const {
     const StoredTensor& stored = tensor(part);
-    std::uint64_t all = 1;
-    for (const std::uint64_t extent : stored.shape) all *= extent;
-    if (all < 1) refuse(std::string(part) + ": expected numbers, got none");
-    return file.matrix<double>(stored.name, static_cast<Index>(all), 1);
+    const MatrixStack size = flat(stored.shape);
+    if (size.rows * size.cols < 1) refuse(std::string(part) + ": expected numbers, got none");
+    return file.matrix<double>(stored.name, size.rows * size.cols, 1);
   }
 };
 
@@ -241,7 +240,9 @@ inline void read_deft(const MethodModule& module, std::vector<Change>& changes) 
   change.is_settled = false;
   if (module.config.boolean("fan_in_fan_out")) change.layout = WeightLayout::in_out;
   change.multiply = {method_layer("Identity", "Pre", -Q, right.transpose())};
-  if (!module.config.boolean("para")) {
+  if (module.config.boolean("para")) {
+    change.definition = [Q, right](Matrix<double>& W) { W -= Q * (right.transpose() * W); };
+  } else {
     const Matrix<double> R = module.matrix("deft_R");
     if (R.rows() != r) {
       module.refuse("deft_R: expected " + std::to_string(r) + " rows, got " +

@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -107,11 +108,19 @@ class Quantization {
   /// Whether a tensor is a part of a quantized weight, other than its codes.
   bool is_part(std::string_view name) const { return parts_.contains(name); }
 
-  /// Looks at a file; all parts of a weight must be in it. `config` is the model's config.json, or
-  /// an empty object.
-  void look_at(const SafetensorsFile& file, const nlohmann::json& config);
+  /// Looks at the files of a checkpoint, which must outlive this object; all parts of a weight must
+  /// be in one of them. `config` is the model's config.json, or an empty object.
+  void look_at(const std::vector<std::unique_ptr<SafetensorsFile>>& files,
+               const nlohmann::json& config);
 
  private:
+  /// What the configuration says of quantized weights.
+  struct Settings {
+    nlohmann::json quantization;  ///< quantization_config, or an empty object
+    std::string method;           ///< its quant_method; empty: none
+    Dtype type = Dtype::BF16;     ///< of the weights before they were quantized
+  };
+
   /// The name without the suffix; nothing where it does not end in it.
   static std::optional<std::string_view> stem(std::string_view name, std::string_view suffix) {
     if (!name.ends_with(suffix)) return std::nullopt;
@@ -122,8 +131,9 @@ class Quantization {
     problems_.push_back(lorma::detail::in_quotes(tensor) + ": " + what);
   }
 
+  void look_at(const SafetensorsFile& file, const Settings& settings);
   void take_fp8(const SafetensorsFile& file, const StoredTensor& codes, const StoredTensor& scales,
-                Dtype type, const nlohmann::json& config);
+                const Settings& settings);
   void take_bitsandbytes(const SafetensorsFile& file, const StoredTensor& codes);
   std::string method_;
   std::vector<std::string> problems_;
@@ -144,9 +154,8 @@ inline std::optional<Dtype> dtype_of_torch(std::string_view name) {
 }
 
 inline std::vector<float> numbers_of(const SafetensorsFile& file, const std::string& name) {
-  std::uint64_t all = 1;
-  for (const std::uint64_t extent : file.tensor(name).shape) all *= extent;
-  const Matrix<float> values = file.matrix<float>(name, static_cast<Index>(all), 1);
+  const MatrixStack size = flat(file.tensor(name).shape);
+  const Matrix<float> values = file.matrix<float>(name, size.rows * size.cols, 1);
   return {values.data(), values.data() + values.size()};
 }
 
@@ -154,8 +163,8 @@ inline std::vector<float> numbers_of(const SafetensorsFile& file, const std::str
 
 LORMA_MODEL_FUNCTION void Quantization::take_fp8(const SafetensorsFile& file,
                                                  const StoredTensor& codes,
-                                                 const StoredTensor& scales, Dtype type,
-                                                 const nlohmann::json& config) {
+                                                 const StoredTensor& scales,
+                                                 const Settings& settings) {
   if (codes.shape.size() != 2 || (codes.dtype != Dtype::F8_E4M3 && codes.dtype != Dtype::F8_E5M2)) {
     return complain(codes.name, "expected a matrix of F8_E4M3 or F8_E5M2, got " +
                                     std::string(dtype_name(codes.dtype)) + ' ' +
@@ -169,9 +178,9 @@ LORMA_MODEL_FUNCTION void Quantization::take_fp8(const SafetensorsFile& file,
   const std::array<Index, 2> extents = {static_cast<Index>(codes.shape[0]),
                                         static_cast<Index>(codes.shape[1])};
   const std::array<Index, 2> counts = {size.rows, size.cols};
-  QuantizedWeight weight{&file, &codes, {codes.name, type, codes.shape, {}}, &scales, {}, {},
-                         {},    0};
-  const nlohmann::json& blocks = config.value("weight_block_size", nlohmann::json());
+  QuantizedWeight weight{
+      &file, &codes, {codes.name, settings.type, codes.shape, {}}, &scales, {}, {}, {}, 0};
+  const nlohmann::json blocks = settings.quantization.value("weight_block_size", nlohmann::json());
   for (std::size_t axis = 0; axis < 2; ++axis) {
     Index block = 128;
     if (blocks.is_array() && blocks.size() == 2 && blocks[axis].is_number_unsigned() &&
@@ -248,21 +257,30 @@ LORMA_MODEL_FUNCTION void Quantization::take_bitsandbytes(const SafetensorsFile&
   }
 }
 
-LORMA_MODEL_FUNCTION void Quantization::look_at(const SafetensorsFile& file,
-                                                const nlohmann::json& config) {
-  const nlohmann::json settings = config.value("quantization_config", nlohmann::json::object());
-  const auto named =
-      settings.is_object() ? settings.value("quant_method", nlohmann::json()) : nlohmann::json();
-  const std::string by_config = named.is_string() ? named.get<std::string>() : "";
-  const auto recognize = [&](const char* method) {
-    if (method_.empty()) method_ = by_config.empty() ? method : by_config;
-  };
-  Dtype type = Dtype::BF16;
+LORMA_MODEL_FUNCTION void Quantization::look_at(
+    const std::vector<std::unique_ptr<SafetensorsFile>>& files, const nlohmann::json& config) {
+  Settings settings;
+  settings.quantization = config.value("quantization_config", nlohmann::json());
+  if (!settings.quantization.is_object()) settings.quantization = nlohmann::json::object();
+  const auto method = settings.quantization.value("quant_method", nlohmann::json());
+  if (method.is_string()) settings.method = method.get<std::string>();
   for (const char* key : {"torch_dtype", "dtype"}) {
     const auto text = config.value(key, nlohmann::json());
     if (!text.is_string()) continue;
-    type = detail::dtype_of_torch(text.get<std::string>()).value_or(type);
+    settings.type = detail::dtype_of_torch(text.get<std::string>()).value_or(settings.type);
   }
+  for (const auto& file : files) look_at(*file, settings);
+  if (method_.empty() && !settings.method.empty()) {
+    method_ = settings.method;
+    problems_.push_back("its codes are not recognized");
+  }
+}
+
+LORMA_MODEL_FUNCTION void Quantization::look_at(const SafetensorsFile& file,
+                                                const Settings& settings) {
+  const auto recognize = [&](const char* method) {
+    if (method_.empty()) method_ = settings.method.empty() ? method : settings.method;
+  };
   for (const StoredTensor& tensor : file.tensors()) {
     const std::string_view name = tensor.name;
     const auto has = [&](std::string_view module, std::string_view suffix) {
@@ -298,8 +316,7 @@ LORMA_MODEL_FUNCTION void Quantization::look_at(const SafetensorsFile& file,
         complain(tensor.name, "expected its scales in the same file");
         continue;
       }
-      take_fp8(file, tensor, *scales, type,
-               settings.is_object() ? settings : nlohmann::json::object());
+      take_fp8(file, tensor, *scales, settings);
       parts_.insert(scales->name);
       if (const auto owner = stem(name, ".weight")) {
         for (const char* part : {".input_scale", ".input_scale_ub"}) {
@@ -307,10 +324,6 @@ LORMA_MODEL_FUNCTION void Quantization::look_at(const SafetensorsFile& file,
         }
       }
     }
-  }
-  if (method_.empty() && !by_config.empty()) {
-    method_ = by_config;
-    problems_.push_back("its codes are not recognized");
   }
 }
 #endif

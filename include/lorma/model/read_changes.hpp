@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lorma/io/paths.hpp"
 #include "lorma/model/change.hpp"
 #include "lorma/model/peft_lora.hpp"
 #include "lorma/model/peft_methods.hpp"
@@ -67,7 +68,7 @@ inline std::vector<Change> changes_of(PeftLora&& lora) {
 }  // namespace detail
 
 LORMA_MODEL_FUNCTION std::string adapter_kind(const std::filesystem::path& adapter) {
-  if (std::filesystem::is_regular_file(adapter)) return "LORA";
+  if (lorma::detail::path_is_file(adapter)) return "LORA";
   lorma::detail::require_adapter_files(adapter);
   const std::filesystem::path config = adapter / adapter_config_name;
   const auto json = lorma::detail::read_json_object(config);

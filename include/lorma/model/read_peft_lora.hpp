@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "lorma/io/paths.hpp"
 #include "lorma/model/adapter_files.hpp"
 #include "lorma/model/compiled.hpp"
 #include "lorma/model/lora_layer.hpp"
@@ -44,6 +45,14 @@ LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& path);
 
 #ifdef LORMA_MODEL_BODIES
 namespace detail {
+
+/// The module that a key names: keys of a module's further weights have this at their ends, once or
+/// more.
+inline std::string module_of(std::string key) {
+  constexpr std::string_view further = ".base_layer";
+  while (key.ends_with(further)) key.resize(key.size() - further.size());
+  return key;
+}
 
 /// Ranks and scales as a configuration gives them, or, without one, as the tensors do.
 class LoraScales {
@@ -74,10 +83,7 @@ class LoraScales {
                                        config_->fields.object("alpha_pattern")[pattern]);
   }
 
-  double scale(double alpha, Index rank) const {
-    const auto r = static_cast<double>(rank);
-    return alpha / (use_rslora_ ? std::sqrt(r) : r);
-  }
+  double scale(double alpha, Index rank) const { return lora_scale(alpha, rank, use_rslora_); }
 
  private:
   struct Config {
@@ -111,10 +117,7 @@ class LoraModule {
       return;
     }
     LoraLayer layer;
-    layer.module = key_;
-    while (layer.module.ends_with(".base_layer")) {  // several weights of one module
-      layer.module.resize(layer.module.size() - std::string_view(".base_layer").size());
-    }
+    layer.module = module_of(key_);
     layer.is_embedding = parts_.contains("lora_embedding_A");
     layer.is_flattened = key_.starts_with("lora_") && key_.find('.') == key_.npos;
     layer.parameters = std::move(parameters);
@@ -133,7 +136,8 @@ class LoraModule {
     layer.B = flat(*up);
     take_magnitude(layer, dora);
     if (const StoredTensor* bias = take("lora_B.bias", "lora_up.bias"); bias != nullptr) {
-      LoraLayer added{key_, flat(*bias, true), Matrix<float>::Ones(1, 1), layer.alpha, layer.scale};
+      LoraLayer added{layer.module, flat(*bias, true), Matrix<float>::Ones(1, 1), layer.alpha,
+                      layer.scale};
       added.form = WeightForm::vector;
       layers.push_back(std::move(added));
     }
@@ -187,7 +191,7 @@ class LoraModule {
       complain("expected one rank for all of 'target_parameters' in a module");
       return false;
     }
-    const bool fits = sound && points &&
+    const bool fits = sound && points && !down.bytes.empty() && !up.bytes.empty() &&
                       (rank == 0 || down.shape[0] == static_cast<std::uint64_t>(rank) ||
                        (layer.form == WeightForm::experts &&
                         down.shape[0] % static_cast<std::uint64_t>(rank) == 0));
@@ -224,13 +228,9 @@ class LoraModule {
 
   /// The first extent by all others, or all as one column.
   Matrix<float> flat(const StoredTensor& tensor, bool column = false) const {
-    std::uint64_t all = 1;
-    for (const std::uint64_t extent : tensor.shape) all *= extent;
-    const auto size = static_cast<Index>(all);
-    const Index rows = column || tensor.shape.empty() || all == 0
-                           ? size
-                           : static_cast<Index>(tensor.shape.front());
-    return file_.matrix<float>(tensor.name, rows, rows == 0 ? 0 : size / rows);
+    const MatrixStack size = lorma::flat(tensor.shape);
+    if (column) return file_.matrix<float>(tensor.name, size.rows * size.cols, 1);
+    return file_.matrix<float>(tensor.name, size.rows, size.cols);
   }
 
   const SafetensorsFile& file_;
@@ -241,11 +241,8 @@ class LoraModule {
 };
 
 /// Those of target_parameters that a module may have, as names of tensors.
-inline std::vector<std::string> parameters_of(std::string module,
+inline std::vector<std::string> parameters_of(const std::string& module,
                                               const std::vector<std::string>& targets) {
-  while (module.ends_with(".base_layer")) {
-    module.resize(module.size() - std::string_view(".base_layer").size());
-  }
   std::vector<std::string> parameters;
   for (const std::string& target : targets) {
     const std::string name = module + '.' + target.substr(target.rfind('.') + 1);
@@ -256,7 +253,7 @@ inline std::vector<std::string> parameters_of(std::string module,
 
 /// The tensors' file: a file itself, or that of a directory.
 inline std::filesystem::path tensors_in(const std::filesystem::path& path) {
-  return std::filesystem::is_directory(path) ? path / adapter_model_name : path;
+  return path_is_directory(path) ? path / adapter_model_name : path;
 }
 
 }  // namespace detail
@@ -294,7 +291,8 @@ LORMA_MODEL_FUNCTION PeftLora read_peft_lora(const std::filesystem::path& path) 
   lora.saved = found.saved();
   std::set<std::string> modules;
   for (const auto& [module, tensors_of_module] : found.modules()) {
-    std::vector<std::string> parameters = detail::parameters_of(module, target_parameters);
+    std::vector<std::string> parameters =
+        detail::parameters_of(detail::module_of(module), target_parameters);
     if (parameters.empty()) modules.insert(module);
     detail::LoraModule(*lora.file, module, tensors_of_module, scales, problems)
         .read(std::move(parameters), dora, lora.layers);

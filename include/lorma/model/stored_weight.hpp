@@ -16,7 +16,6 @@
 #include <cstddef>
 #include <sstream>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "lorma/io/safetensors.hpp"
@@ -53,10 +52,15 @@ auto with_stored_type(Dtype type, F&& f) {
 /// holds the numbers of F32, F16 and BF16 exactly. Throws FormatError for types without arithmetic.
 template <typename F>
 auto with_compute_type(Dtype type, F&& f) {
-  return with_stored_type(type, [&](auto zero) {
-    using T = decltype(zero);
-    return f(std::conditional_t<StorageOnlyScalar<T>, float, T>{});
-  });
+  return with_stored_type(type, [&](auto zero) { return f(Accumulator<decltype(zero)>{}); });
+}
+
+/// Throws FormatError unless a tensor has two dimensions and a type that has arithmetic.
+inline void require_matrix(const StoredTensor& tensor) {
+  if (has_arithmetic(tensor.dtype) && tensor.shape.size() == 2) return;
+  throw FormatError(
+      lorma::detail::in_quotes(tensor.name) + ": expected a matrix of F64, F32, F16 or BF16, got " +
+      std::string(dtype_name(tensor.dtype)) + ' ' + lorma::detail::shape_text(tensor.shape));
 }
 
 /// Distance from 1 to the next number of a type. Throws FormatError for types without arithmetic.
@@ -76,10 +80,9 @@ template <ComputeScalar S>
 void load(const SafetensorsFile& file, const StoredTensor& tensor, RowMajorMatrix<S>& W) {
   with_stored_type(tensor.dtype, [&](auto zero) {
     using T = decltype(zero);
-    using Wide = std::conditional_t<StorageOnlyScalar<T>, float, T>;
     const StoredMatrix<T> stored = file.matrix_view<T>(tensor.name);
     file.prefetch(tensor.bytes);
-    W = stored.map().template cast<Wide>().template cast<S>();
+    W = stored.map().template cast<Accumulator<T>>().template cast<S>();
   });
   file.forget(tensor.bytes);
 }
@@ -90,11 +93,10 @@ void load(const SafetensorsFile& file, const StoredTensor& tensor, const MatrixS
           RowMajorMatrix<S>& W) {
   with_stored_type(tensor.dtype, [&](auto zero) {
     using T = decltype(zero);
-    using Wide = std::conditional_t<StorageOnlyScalar<T>, float, T>;
     const StoredMatrix<T> stored =
         file.matrix_view<T>(tensor.name, stack.count * stack.rows, stack.cols);
     file.prefetch(tensor.bytes);
-    W = stored.map().template cast<Wide>().template cast<S>();
+    W = stored.map().template cast<Accumulator<T>>().template cast<S>();
   });
   file.forget(tensor.bytes);
 }
@@ -160,7 +162,7 @@ void round(const std::string& name, const RowMajorMatrix<S>& W, Dtype type,
            std::vector<std::byte>& bytes) {
   with_stored_type(type, [&](auto zero) {
     using T = decltype(zero);
-    using Narrow = std::conditional_t<StorageOnlyScalar<T>, float, T>;
+    using Narrow = Accumulator<T>;
     bytes.resize(static_cast<std::size_t>(W.size()) * sizeof(T));
     // An allocation is aligned for every T.
     Eigen::Map<RowMajorMatrix<T>> out(reinterpret_cast<T*>(bytes.data()), W.rows(), W.cols());

@@ -27,7 +27,6 @@ template <ComputeScalar S>
 void load_elements(const StoredTensor& tensor, std::size_t first, std::span<S> out) {
   with_stored_type(tensor.dtype, [&](auto zero) {
     using T = decltype(zero);
-    using Wide = std::conditional_t<StorageOnlyScalar<T>, float, T>;
     const std::byte* const from = tensor.bytes.data() + first * sizeof(T);
     const auto count = static_cast<Index>(out.size());
     Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>> to(out.data(), count);
@@ -39,7 +38,7 @@ void load_elements(const StoredTensor& tensor, std::size_t first, std::span<S> o
       at = aligned.data();
     }
     to = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>(at, count)
-             .template cast<Wide>()
+             .template cast<Accumulator<T>>()
              .template cast<S>();
   });
 }
@@ -50,12 +49,7 @@ class Panels {
  public:
   /// Throws FormatError for types without arithmetic and other than 2 dimensions.
   Panels(const SafetensorsFile& file, const StoredTensor& tensor) : file_(file), tensor_(tensor) {
-    if (!has_arithmetic(tensor.dtype) || tensor.shape.size() != 2) {
-      throw FormatError(lorma::detail::in_quotes(tensor.name) +
-                        ": expected a matrix of F64, F32, F16 or BF16, got " +
-                        std::string(dtype_name(tensor.dtype)) + ' ' +
-                        lorma::detail::shape_text(tensor.shape));
-    }
+    require_matrix(tensor);
     stored_rows_ = static_cast<Index>(tensor.shape[0]);
     stored_cols_ = static_cast<Index>(tensor.shape[1]);
   }

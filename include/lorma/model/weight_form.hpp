@@ -20,6 +20,25 @@ enum class WeightForm : unsigned char {
   experts,  ///< [e, a, b]: e matrices a x b, one below the other
 };
 
+namespace detail {
+
+/// What tensors of a form are, for messages.
+inline const char* in_words(WeightForm form) {
+  switch (form) {
+    case WeightForm::matrix:
+      return "a 2-D tensor";
+    case WeightForm::vector:
+      return "a vector";
+    case WeightForm::kernel:
+      return "a kernel of a convolution";
+    case WeightForm::experts:
+      return "a 2-D or 3-D tensor";
+  }
+  return "a tensor";
+}
+
+}  // namespace detail
+
 /// A tensor as `count` row-major matrices, one below the other.
 struct MatrixStack {
   Index count = 1;
