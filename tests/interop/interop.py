@@ -6,7 +6,7 @@ usage: interop.py LORMA MODEL_DIRECTORY    (the tool, and the weights of all-Min
 
 A LoRMA+ adapter is written by the format's description, converted and merged by the tool, and its
 output compared with what peft and transformers compute; an adapter that peft trained is merged by
-the tool and by peft.
+the tool and by peft. What an older client cannot do is named and left out.
 """
 import json
 import struct

@@ -6,8 +6,9 @@ set -eu
 cd "$(dirname "$0")/../.."
 model=out/models/all-MiniLM-L6-v2
 scripts/fetch_minilm.sh $model
-for versions in "" --oldest; do
-  python=$(scripts/python_environment.sh $versions)
+for oldest in "" --oldest; do
+  # shellcheck disable=SC2086
+  python=$(scripts/python_environment.sh $oldest)
   TOKENIZERS_PARALLELISM=false "$python" -W ignore tests/interop/interop.py build/release/tools/lorma/lorma $model
 done
 cd python/tests
