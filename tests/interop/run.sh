@@ -5,11 +5,11 @@
 set -eu
 cd "$(dirname "$0")/../.."
 model=out/models/all-MiniLM-L6-v2
+newest=$(scripts/python_environment.sh)
+oldest=$(scripts/python_environment.sh --oldest)
 scripts/fetch_minilm.sh $model
-for oldest in "" --oldest; do
-  # shellcheck disable=SC2086
-  python=$(scripts/python_environment.sh $oldest)
+for python in "$newest" "$oldest"; do
   TOKENIZERS_PARALLELISM=false "$python" -W ignore tests/interop/interop.py build/release/tools/lorma/lorma $model
 done
 cd python/tests
-"$python" -m pytest -q test_peft.py
+"$oldest" -m pytest -q test_peft.py
