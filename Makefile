@@ -27,7 +27,7 @@ build-cost: setup-tests ## CPU seconds of `make test` over those of <Eigen/Dense
 tool: setup ## build the command-line tool, build/release/tools/lorma/lorma
 	scripts/build.sh release lorma_tool
 
-interop: tool ## the tool beside safetensors, peft and transformers
+interop: tool ## the tool and the PEFT method beside the newest and the oldest safetensors, peft and transformers
 	tests/interop/run.sh
 
 python: setup ## the package for PyTorch and PEFT: built, its tests passed
