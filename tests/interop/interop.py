@@ -66,7 +66,7 @@ def run_model(directory, ids):
 
 def train(adapted, ids, directory):
     """A few steps of peft's own, saved; the output with the adapter."""
-    optimizer = torch.optim.Adam(adapted.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(adapted.parameters(), 1e-3)
     for _ in range(3):
         optimizer.zero_grad()
         adapted(ids).last_hidden_state.square().sum().backward()
