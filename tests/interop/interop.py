@@ -73,7 +73,11 @@ def train(adapted, ids, directory):
         optimizer.step()
     adapted.eval().save_pretrained(directory)
     with torch.no_grad():
-        return adapted(ids).last_hidden_state
+        output = adapted(ids).last_hidden_state
+        with adapted.disable_adapter():
+            change = float((output - adapted(ids).last_hidden_state).norm() / output.norm())
+    check(f"{directory.name}: what was trained changes the output", change > 1e-2, f"by {change:.1e}")
+    return output
 
 
 def write_lorma_adapter(directory, weights, inflation):
