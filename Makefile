@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # A table of contents. On a fresh Debian or Ubuntu each command installs what it misses.
-.PHONY: demo test attack build-cost interop python finetune experiments fuzz tool bench bench-cuda bench-merge bench-sizes bench-rank bench-torch compile-time studies setup help
+.PHONY: demo test attack build-cost interop python finetune experiments fuzz tool bench bench-cuda bench-merge bench-sizes bench-rank bench-torch compile-time studies setup setup-tests help
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -8,23 +8,26 @@ help: ## this list
 setup:
 	@scripts/setup.sh
 
+setup-tests:
+	@scripts/setup.sh clang libomp-dev
+
 demo: setup ## adapt a real layer with LoRA, None, LoRMA+ and LoRMA_pi
 	scripts/build.sh release lorma_demo
 	build/release/examples/lorma_demo --out out/demo
 
-test: setup ## configure, build and pass every test
+test: setup-tests ## configure, build and pass every test
 	scripts/test.sh test
 
 attack: setup ## an hour of random search for results outside of their bounds
 	scripts/attack.sh
 
-build-cost: setup ## CPU seconds of `make test` over those of <Eigen/Dense>; what later changes are held to
+build-cost: setup-tests ## CPU seconds of `make test` over those of <Eigen/Dense>; what later changes are held to
 	scripts/build_cost.py
 
 tool: setup ## build the command-line tool, build/release/tools/lorma/lorma
 	scripts/build.sh release lorma_tool
 
-interop: tool ## the tool beside safetensors, peft and transformers
+interop: tool ## the tool and the PEFT method beside the newest and the oldest safetensors, peft and transformers
 	tests/interop/run.sh
 
 python: setup ## the package for PyTorch and PEFT: built, its tests passed

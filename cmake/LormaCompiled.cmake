@@ -16,7 +16,8 @@ function(lorma_compile name macro folder)
   set_target_properties(lorma_${name} PROPERTIES UNITY_BUILD ${LORMA_TOGETHER} UNITY_BUILD_MODE GROUP)
   set_target_properties(lorma_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
   target_compile_definitions(lorma_${name} PUBLIC ${macro})
-  if(NOT LORMA_SANITIZE)  # run more often than compiled, also where the programs are not optimized
+  # Numerics are run more often than compiled, also where the programs are not optimized.
+  if(name STREQUAL "compiled" AND NOT LORMA_SANITIZE)
     target_compile_options(lorma_${name} PRIVATE $<$<CONFIG:Debug>:-O1>)
   endif()
   target_link_libraries(lorma_${name} PUBLIC ${ARGN} PRIVATE $<BUILD_INTERFACE:lorma_program_options>)

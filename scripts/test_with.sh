@@ -12,24 +12,6 @@ folder=build/$name
 mkdir -p "$folder/include"
 ln -sfn /usr/include/doctest "$folder/include/doctest" # a cross compiler may not see /usr/include
 
-# Files have most of their templates in common, so that each core compiles its share of them together:
-# what they include, then each in a namespace of its own (cmake/LormaTogether.cmake does the same).
-together() {
-  local file stem line
-  for file in "$@"; do
-    grep -E '^#(include|if|ifdef|ifndef|else|endif)' "tests/$file" | while IFS= read -r line; do
-      if [[ $line =~ ^#include\ \"(.*)\" && -e tests/$(dirname "$file")/${BASH_REMATCH[1]} ]]; then
-        line="#include \"$PWD/tests/$(dirname "$file")/${BASH_REMATCH[1]}\""
-      fi
-      echo "$line"
-    done
-  done
-  for file in "$@"; do
-    stem=$(basename "$file" .cpp)
-    printf 'namespace %s {\n#include "%s"\n}\n' "$stem" "$PWD/tests/$file"
-  done
-}
-
 compile() {
   # shellcheck disable=SC2086
   ${CXX:-g++} -std=c++20 -O1 -Wall -Wextra -Wpedantic ${FLAGS:-} -Iinclude \
@@ -39,14 +21,18 @@ compile() {
 export -f compile
 export CXX FLAGS folder
 
+# Each core compiles its share of the files together.
 rm -f "$folder"/*.o "$folder"/*.cpp
+root=$PWD
 cores=$(nproc)
+sources=()
 for ((core = 0; core < cores && core < $#; ++core)); do
   share=()
-  for ((i = core + 1; i <= $#; i += cores)); do share+=("${!i}"); done
-  together "${share[@]}" >"$folder/share_$core.cpp"
+  for ((i = core + 1; i <= $#; i += cores)); do share+=("$root/tests/${!i}"); done
+  source=$(cd "$folder" && IFS=';' && cmake -D "NAME=share_$core" -D "SOURCES=${share[*]}" -P "$root/scripts/together.cmake")
+  sources+=("$source")
 done
-printf '%s\n' "$folder"/share_*.cpp tests/main.cpp | xargs -P "$cores" -I{} bash -ec 'compile {}'
+printf '%s\n' "${sources[@]}" tests/main.cpp | xargs -P "$cores" -I{} bash -ec 'compile {}'
 # shellcheck disable=SC2086
 ${CXX:-g++} ${FLAGS:-} "$folder"/*.o -o "$folder/tests" -pthread ${LIBRARIES:-}
 # shellcheck disable=SC2086

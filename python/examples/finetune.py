@@ -107,7 +107,7 @@ def main():
     parser.add_argument("movies", type=Path)
     parser.add_argument("lorma", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=120)
     options = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -69,11 +69,10 @@ def multiply(y: Tensor, B: Tensor, A: Tensor, scale: float, inflation: str = "id
     """
     check(inflation)
     if inflation == "cyclic":
-        if bias is not None:
-            y = y - bias
         apply = torch.ops.lorma.cyclic_apply if compiled else fourier.apply
-        h = apply(y, B, A, scale)
-        return h if bias is None else h.add_(bias)
+        if bias is None:
+            return apply(y, B, A, scale)
+        return apply(y - bias, B, A, scale).add_(bias).to(y.dtype)  # a bias of a wider type widens the difference
     wide = torch.float64 if y.dtype == torch.float64 else torch.float32
     with _without_autocast(y.device):
         tokens = y.reshape(-1, y.shape[-1]).to(wide)

@@ -285,13 +285,12 @@ def test_transformers_and_checkpointing(inflation, side):
     adapted = [n for n, m in model.named_modules() if isinstance(m, LormaLayer)]
     assert len(adapted) == 2 and all("layer.1." in n for n in adapted)
     model.train()
-    for dropout in (m for m in model.modules() if isinstance(m, nn.Dropout)):
-        dropout.p = 0.0
     grads = []
     for checkpointing in (False, True):
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # what newer transformers do by themselves
         model.zero_grad()
+        torch.manual_seed(6)  # the base's dropout
         model(tokens(), labels=torch.tensor([0, 1, 1, 0])).loss.backward()
         grads.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
     assert grads[0].keys() == grads[1].keys() and any("lorma_B" in n for n in grads[0])
@@ -353,7 +352,7 @@ def test_both_ways_through_a_layer_are_the_same(inflation, side):
     """By the weight, and around the base whatever it is: values and gradients, other adapters behind it included."""
     model = get_peft_model(MLP(torch.float64), config(inflation, side), autocast_adapter_dtype=False)
     for i, other in enumerate(ops.SIDES):
-        model.add_adapter(f"more{i}", config("cyclic", other), autocast_adapter_dtype=False)
+        model.add_adapter(f"more{i}", config("cyclic", other))
     model.base_model.set_adapter(["default", "more0", "more1"])
     parameters = [p for p in model.parameters() if p.requires_grad]
     x = X.double().requires_grad_()

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <lorma/adapter/composition.hpp>
 #include <lorma/adapter/mixed_batch.hpp>
+#include <lorma/core/openmp_executor.hpp>
 #include <new>
 
 #include "../support/operator_new.hpp"
@@ -31,6 +32,17 @@ extern "C" void* __wrap_malloc(std::size_t size) {
 bool lorma_tests::may_allocate() {
   return !fails();
 }
+
+#ifdef _OPENMP
+namespace {
+// What the runtime of OpenMP allocates when it is first used is not ours to fail: libomp then waits
+// for itself for ever.
+[[maybe_unused]] const bool has_begun = [] {
+  lorma::detail::openmp_parallel_for(2, [](lorma::Index) {});
+  return true;
+}();
+}  // namespace
+#endif
 
 using namespace lorma;
 using namespace lorma_tests;

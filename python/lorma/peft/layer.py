@@ -108,7 +108,7 @@ class LormaLayer(BaseTunerLayer):
         return delta.T if self.fan_in_fan_out else delta
 
     def _weight(self) -> Tensor:
-        weight = self.get_base_weight()
+        weight = self.get_base_layer().weight.data
         if not weight.is_floating_point() or weight.shape != self._weight_shape():
             raise TypeError(f"LormaLayer: expected a floating-point weight {self._weight_shape()} to merge into, got "
                             f"{weight.dtype} {tuple(weight.shape)} of {type(self.get_base_layer()).__name__}")
@@ -119,7 +119,7 @@ class LormaLayer(BaseTunerLayer):
         return shape[::-1] if self.fan_in_fan_out else shape
 
     def _set_weight(self, weight: Tensor) -> None:
-        self.set_base_weight((weight.T if self.fan_in_fan_out else weight).contiguous())
+        self.get_base_layer().weight.data = (weight.T if self.fan_in_fan_out else weight).contiguous()
 
 
 class LormaLinear(nn.Module, LormaLayer):

@@ -59,17 +59,22 @@ class LormaModel(BaseTuner):
                     "alpha": float(spec.alpha), "layout": "in_out" if module.fan_in_fan_out else "out_in"}
         self.peft_config[adapter_name].layers = layers
 
-    @classmethod
-    def _remap_adapter_state_dict_for_load(cls, model: nn.Module, config: LormaConfig, adapter_name: str,
-                                           state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """A file of the tool names a layer by its weight: "encoder.query.weight.lorma_B"."""
+    @staticmethod
+    def by_modules(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A file of the tool names a layer by its weight, "encoder.query.weight.lorma_B"; PEFT, by the module."""
         renamed = {}
         for key, tensor in state_dict.items():
             name, dot, factor = key.rpartition(".")
             if factor in LormaLayer.adapter_layer_names and name.endswith(".weight"):
                 key = f"base_model.model.{name.removesuffix('.weight')}{dot}{factor}"
             renamed[key] = tensor
-        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, renamed)
+        return renamed
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(cls, model: nn.Module, config: LormaConfig, adapter_name: str,
+                                           state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """PEFT's names of what a file holds; PEFT before 0.21 does not ask for them (register.py)."""
+        return super()._remap_adapter_state_dict_for_load(model, config, adapter_name, cls.by_modules(state_dict))
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args, **kwargs):
