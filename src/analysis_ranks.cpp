@@ -12,7 +12,7 @@ namespace analysis::detail {
 
 template void add_square(Matrix<double>&, const MatrixView<const double>&);
 template std::optional<RankAnswer> rank_by_inertia(Matrix<double>&, Index, Index, double,
-                                                   std::optional<double>);
+                                                   std::optional<double>, ShiftedFactors<double>*);
 
 }  // namespace analysis::detail
 }  // namespace lorma::inline LORMA_ABI

@@ -63,6 +63,41 @@ TEST_CASE("by panels and in memory: one reach, one residual, one multiplier") {
   compare(deficient, 0.1 * random_matrix<double>(200, 12, 7));
 }
 
+TEST_CASE("by panels and in memory, where a sketch gives the leading triplets") {
+  const Matrix<double> W0 = random_matrix<double>(1300, 140, 1);
+  const Matrix<double> low = random_matrix<double>(1300, 2, 2) * random_matrix<double>(2, 140, 3);
+  // Two triplets beside rounding in float's place, and two alone.
+  for (const double noise : {1e-7, 0.0}) {
+    const Matrix<double> W = W0 + low + noise * random_matrix<double>(1300, 140, 4);
+    const InMemory before{W0}, after{W};
+    const analysis::PanelExtraction<InMemory> found(before, after, 0x1p-23, [] {});
+    for (const analysis::Truncation& wanted : {analysis::Truncation{.rank = 2},
+                                               {.energy = 1.0 - 1e-8},
+                                               {.rank = 3, .tolerance = 1e-4}}) {
+      const auto dense = analysis::extract<Pre>(W0, W, wanted);
+      const auto f = found.factors<Pre>(wanted);
+      CHECK(f.B.cols() == 2);
+      CHECK(f.base_rank == 140);
+      CHECK(f.unreachable == 0.0);
+      CHECK(std::abs(found.residual<Pre>(f.B, f.A) - dense.residual) <= 1e-11);
+      CHECK((f.B * f.A - dense.B * dense.A).norm() <= 1e-9 * (dense.B * dense.A).norm());
+      const PlusFactors sum = found.additive(wanted);
+      CHECK((sum.B * sum.A - low).norm() <= (2.0 * 1300 * noise + 1e-11) * low.norm());
+    }
+  }
+  // Of a weight of rank 60: what it does not reach is left out of the sketch.
+  const Matrix<double> deficient =
+      random_matrix<double>(1300, 60, 5) * random_matrix<double>(60, 140, 6);
+  const Matrix<double> W = deficient + low;
+  const InMemory before{deficient}, after{W};
+  const analysis::PanelExtraction<InMemory> found(before, after, 0x1p-52, [] {});
+  const auto dense = analysis::extract<Pre>(deficient, W, {.rank = 2});
+  const auto f = found.factors<Pre>({.rank = 2});
+  CHECK(f.base_rank == 60);
+  CHECK(std::abs(f.unreachable - dense.unreachable) <= 1e-11);
+  CHECK((f.B * f.A - dense.B * dense.A).norm() <= 1e-8 * (dense.B * dense.A).norm());
+}
+
 TEST_CASE("no change, and numbers that are not finite") {
   const Matrix<double> W0 = random_matrix<double>(60, 6, 1);
   const InMemory before{W0};

@@ -81,6 +81,25 @@ TEST_CASE("R of a matrix that comes in panels has its singular values and its ro
   CHECK(few.upper().rows() == 2);
 }
 
+TEST_CASE("rank and stable rank of a matrix that comes in panels, from its Gram matrix") {
+  const Matrix<double> full = with_condition(900, 120, 1e3, 5);
+  const Matrix<double> low =
+      random_matrix<double>(900, 7, 1) * random_matrix<double>(7, 120, 2) + 1e-9 * full;
+  for (const Matrix<double>& M : {full, low}) {
+    analysis::TallGram<> gram(120);
+    for (Index i = 0; i < 900; i += 250) gram.add(M.middleRows(i, std::min<Index>(250, 900 - i)));
+    CHECK((gram.lower() - Matrix<double>((M.transpose() * M).triangularView<Eigen::Lower>()))
+              .norm() <= 900 * 0x1p-52 * M.squaredNorm());
+    const auto summary = analysis::rank_summary_of_gram<float>(gram.lower(), 900);
+    const auto report =
+        analysis::rank_report_from(analysis::singular_values(M), Matrix<float>::Zero(900, 120));
+    REQUIRE(summary);
+    CHECK(summary->rank == report.rank);
+    CHECK(summary->largest == doctest::Approx(report.largest).epsilon(1e-7));
+    CHECK(summary->stable_rank == doctest::Approx(report.stable_rank).epsilon(1e-7));
+  }
+}
+
 TEST_CASE("singular values of tall and wide matrices, by panels") {
   const Matrix<float> tall = random_matrix<float>(500, 24, 5);
   const Matrix<float> wide = tall.transpose();

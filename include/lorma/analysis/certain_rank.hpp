@@ -20,6 +20,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "lorma/analysis/inertia.hpp"
 #include "lorma/analysis/tolerance.hpp"
@@ -219,11 +220,19 @@ bool has_small_eigenvalues(const Matrix<Real>& G, const Matrix<Real>& factors, I
   return false;
 }
 
+/// L, unit and below the diagonal, and D, on it, of G - shift I; empty where there are none.
+template <typename Real>
+struct ShiftedFactors {
+  Matrix<Real> LD;
+  double shift = 0.0;
+};
+
 /// From the Gram matrix of an m x n matrix with `relative` as its default tolerance; G, finite, is
-/// scaled.
+/// scaled. Where the rank is full, `kept` becomes the factors that show it: all of D is positive.
 template <typename Real>
 std::optional<RankAnswer> rank_by_inertia(Matrix<Real>& G, Index m, Index n, double relative,
-                                          std::optional<double> absolute) {
+                                          std::optional<double> absolute,
+                                          ShiftedFactors<Real>* kept = nullptr) {
   const double square_norm = G.trace();
   RankAnswer answer{0, absolute.value_or(0.0), RankMethod::inertia, 1.0, true};
   if (square_norm == 0.0) return answer;
@@ -262,9 +271,11 @@ std::optional<RankAnswer> rank_by_inertia(Matrix<Real>& G, Index m, Index n, dou
   answer.rank = *least;
   const Index missing = G.rows() - *least;
   const double rounding = 1.1 * (length + 2.0) * 0x1p-53 * (norm_of(G) + below);
-  if (missing == 0 || has_small_eigenvalues(G, factors, missing, below, rounding)) {
+  if (missing == 0) {
+    if (kept != nullptr) *kept = {std::move(factors), above};
     return answer;
   }
+  if (has_small_eigenvalues(G, factors, missing, below, rounding)) return answer;
   const std::optional<Index> most = eigenvalues_above(workspace, G, below, factors);
   if (!most || *most != *least) return std::nullopt;
   return answer;
@@ -273,7 +284,8 @@ std::optional<RankAnswer> rank_by_inertia(Matrix<Real>& G, Index m, Index n, dou
 #ifdef LORMA_COMPILED
 extern template void add_square(Matrix<double>&, const MatrixView<const double>&);
 extern template std::optional<RankAnswer> rank_by_inertia(Matrix<double>&, Index, Index, double,
-                                                          std::optional<double>);
+                                                          std::optional<double>,
+                                                          ShiftedFactors<double>*);
 #endif
 
 /// certain_rank for the messages of `function`.

@@ -7,7 +7,8 @@
 ///   RankSummary s = rank_summary(W);      // s.rank, s.largest / s.smallest, s.stable_rank
 ///
 /// The rank comes by inertia, as in certain_rank.hpp; the ends by Lanczos iteration with the Gram
-/// matrix that is at hand and with its Cholesky factor. The smallest singular value is |M v| for
+/// matrix that is at hand and with its inverse, by the factors of the inertia where the rank is
+/// full, else by Cholesky's. The smallest singular value is |M v| for
 /// the vector found so, which is exact to the square of v's error. Where the Gram matrix has lost
 /// that vector in its rounding, and where inertia does not tell the rank, all singular values are
 /// computed.
@@ -17,6 +18,7 @@
 
 #include "lorma/analysis/certain_rank.hpp"
 #include "lorma/analysis/rank_report.hpp"
+#include "lorma/analysis/tall_gram.hpp"
 #include "lorma/analysis/tall_triangle.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
@@ -95,44 +97,84 @@ void for_panels(const Eigen::DenseBase<Derived>& m, Index count, F&& f) {
   }
 }
 
-/// From the Gram matrix of an m x n matrix of T, but its smallest singular value, whose vector goes
-/// to `last`; nothing where it does not tell.
-template <typename T, typename Real>
-std::optional<RankSummary> summary_of_gram(Matrix<Real>& G, Index m, Index n, Vector<Real>& last) {
+/// The power of two by which rank_by_inertia divides a matrix of this squared norm.
+inline double unit_of_squares(double squares) {
+  return std::ldexp(1.0, std::ilogb(squares) / 2);
+}
+
+/// From the Gram matrix of an m x n matrix, G, which is scaled: the rank by a relative tolerance,
+/// sigma_1 and the stable rank; nothing where it does not tell.
+template <typename Real>
+std::optional<RankSummary> upper_end_of_gram(Matrix<Real>& G, Index m, Index n, double relative,
+                                             ShiftedFactors<Real>& factors) {
   const double squares = G.trace();
-  const auto answer = rank_by_inertia(G, m, n, relative_tolerance<T>(m, n), std::nullopt);
+  const auto answer = rank_by_inertia(G, m, n, relative, std::nullopt, &factors);
   if (!answer) return std::nullopt;
   RankSummary result;
   result.method = answer->method;
   result.tolerance = answer->tolerance;
   result.rank = result.rank_beyond_storage = answer->rank;
   if (squares == 0.0) return result;
-  const double unit = std::ldexp(1.0, std::ilogb(squares) / 2);  // by which G is scaled now
-  const Index p = G.rows();
   const auto symmetric = G.template selfadjointView<Eigen::Lower>();
   const auto top =
-      first_ritz_pair<Real>(p, [&](const auto& v) { return Vector<Real>(symmetric * v); });
+      first_ritz_pair<Real>(G.rows(), [&](const auto& v) { return Vector<Real>(symmetric * v); });
   if (!top) return std::nullopt;
-  result.largest = std::sqrt(top->value) * unit;
+  result.largest = std::sqrt(top->value) * unit_of_squares(squares);
   result.stable_rank = squares / (result.largest * result.largest);
+  return result;
+}
+
+/// The least eigenvalue of G, to within rounding, and its vector; `factors` are those of a shift
+/// below it, or empty.
+template <typename Real>
+std::optional<RitzPair<Real>> last_ritz_pair(const Matrix<Real>& G,
+                                             const ShiftedFactors<Real>& factors) {
+  std::optional<RitzPair<Real>> inverse;
+  if (factors.LD.size() > 0) {
+    const auto L = factors.LD.template triangularView<Eigen::UnitLower>();
+    inverse = first_ritz_pair<Real>(G.rows(), [&](const auto& v) {
+      Vector<Real> x = v;
+      L.solveInPlace(x);
+      x.array() /= factors.LD.diagonal().array();
+      L.transpose().solveInPlace(x);
+      return x;
+    });
+  } else {
+    const Eigen::LLT<Matrix<Real>> llt(G);
+    if (llt.info() != Eigen::Success) return std::nullopt;
+    inverse =
+        first_ritz_pair<Real>(G.rows(), [&](const auto& v) { return Vector<Real>(llt.solve(v)); });
+  }
+  if (inverse) inverse->value = factors.shift + 1.0 / inverse->value;
+  return inverse;
+}
+
+/// From the Gram matrix of an m x n matrix of T, but its smallest singular value, whose vector goes
+/// to `last`; nothing where it does not tell.
+template <typename T, typename Real>
+std::optional<RankSummary> summary_of_gram(Matrix<Real>& G, Index m, Index n, Vector<Real>& last) {
+  const double squares = G.trace();
+  ShiftedFactors<Real> factors;
+  auto result = upper_end_of_gram(G, m, n, relative_tolerance<T>(m, n), factors);
+  if (!result || squares == 0.0) return result;
+  const double unit = unit_of_squares(squares);  // by which G is scaled now
   if (StorageOnlyScalar<T>) {
     const double storage = storage_rounding<T>(m, n, std::sqrt(squares)) / unit;
-    if (storage * unit > result.tolerance) {
-      Matrix<Real> factors;
+    if (storage * unit > result->tolerance) {
+      Matrix<Real> beside;
       Workspace workspace;
-      const auto beyond = eigenvalues_above(workspace, G, storage * storage, factors);
+      const auto beyond = eigenvalues_above(workspace, G, storage * storage, beside);
       if (!beyond) return std::nullopt;
-      result.rank_beyond_storage = *beyond;
+      result->rank_beyond_storage = *beyond;
     }
   }
-  Eigen::LLT<Matrix<Real>> llt(p);
-  llt.compute(symmetric);
-  if (llt.info() != Eigen::Success) return std::nullopt;
-  auto least = first_ritz_pair<Real>(p, [&](const auto& v) { return Vector<Real>(llt.solve(v)); });
+  auto least = last_ritz_pair(G, factors);
   if (!least) return std::nullopt;
   // What rounding usually does to the Gram matrix and its factor.
-  const double error = 8.0 * std::sqrt(static_cast<double>(std::max(m, n))) * 0x1p-53 * top->value;
-  if (!(error <= 0.03 / least->value)) return std::nullopt;
+  const double first = result->largest / unit;
+  const double error =
+      8.0 * std::sqrt(static_cast<double>(std::max(m, n))) * 0x1p-53 * first * first;
+  if (!(error <= 0.03 * least->value)) return std::nullopt;
   last = std::move(least->vector);
   return result;
 }
@@ -158,15 +200,25 @@ Eigen::VectorXd singular_values_by_panels(const Eigen::DenseBase<Derived>& m) {
   const Index length = std::max(m.rows(), m.cols());
   if (length < 3 * p) return singular_values(m);
   TallTriangle<> triangle(p);
-  detail::for_panels(m, TallTriangle<>::rows_at_a_time(p), [&](const Matrix<double>& panel) {
+  detail::for_panels(m, rows_at_a_time, [&](const Matrix<double>& panel) {
     if (!panel.allFinite()) detail::throw_non_finite("singular_values", m.rows(), m.cols());
     triangle.add(panel);
   });
   return singular_values(triangle.upper());
 }
 
+/// From the Gram matrix (lower triangle) of a matrix of m rows, in double and without overflow or
+/// underflow, by the tolerance of T: all but `smallest` and `condition`, and rank_beyond_storage is
+/// the rank. G is scaled. Nothing where G does not tell the rank. Cost: that of certain_rank.
+template <typename T>
+std::optional<RankSummary> rank_summary_of_gram(Matrix<double>& G, Index m) {
+  detail::ShiftedFactors<double> unused;
+  return detail::upper_end_of_gram(G, m, G.cols(), detail::relative_tolerance<T>(m, G.cols()),
+                                   unused);
+}
+
 /// The matrix is read where it lies, a panel at a time. Throws NonFinite. Cost: that of
-/// certain_rank and min(m, n)^3 / 3, or of all singular values.
+/// certain_rank, for a deficient matrix also min(m, n)^3 / 3, or of all singular values.
 template <typename Derived>
 RankSummary rank_summary(const Eigen::DenseBase<Derived>& m) {
   using T = typename Derived::Scalar;
@@ -180,7 +232,7 @@ RankSummary rank_summary(const Eigen::DenseBase<Derived>& m) {
       if (summary) {
         double squares = 0.0;
         if (last.size() > 0) {
-          detail::for_panels(m, 1024, [&](const Matrix<double>& panel) {
+          detail::for_panels(m, rows_at_a_time, [&](const Matrix<double>& panel) {
             squares += (panel * last).squaredNorm();
           });
         }

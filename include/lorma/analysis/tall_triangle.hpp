@@ -5,8 +5,8 @@
 /// R of a matrix M = Q R that comes a few rows at a time and is never held whole.
 ///
 ///   TallTriangle<> triangle(n);
-///   while (...) triangle.add(rows);           // p x n
-///   singular_values(triangle.upper());            // those of M
+///   while (...) triangle.add(rows);      // p x n
+///   singular_values(triangle.upper());   // those of M
 ///
 /// Singular values, the right singular vectors, norms and the row space of M are those of R.
 /// Source: Golub and Van Loan, Matrix Computations, section 6.5 (updating a QR factorization).
@@ -22,40 +22,51 @@ namespace lorma::inline LORMA_ABI::analysis {
 template <typename Real = double>
 class TallTriangle {
  public:
-  explicit TallTriangle(Index cols) : cols_(cols) {}
+  explicit TallTriangle(Index cols) : cols_(cols), most_(5 * cols + 64), stack_(0, cols) {}
 
-  /// Rows that it takes at a time at the best rate. Memory: these and R.
-  static Index rows_at_a_time(Index cols) { return std::max<Index>(2 * cols, 64); }
-
-  /// More rows of M. Cost 2 (p + n) n^2.
+  /// More rows of M, any number. Cost 2.5 p n^2. Memory: up to 5 n^2 numbers.
   template <typename Derived>
   void add(const Eigen::MatrixBase<Derived>& rows) {
-    const Index kept = std::min(seen_, cols_);
-    const Index count = kept + rows.rows();
-    if (stack_.rows() < count) {
-      Matrix<Real> larger(std::max(count, cols_ + rows_at_a_time(cols_)), cols_);
-      if (kept > 0) larger.topRows(kept) = stack_.topRows(kept);
-      stack_.swap(larger);
+    for (Index i = 0; i < rows.rows();) {
+      if (filled_ == most_) factor();
+      const Index count = std::min(rows.rows() - i, most_ - filled_);
+      make_room(filled_ + count);
+      stack_.middleRows(filled_, count) = rows.middleRows(i, count);
+      filled_ += count;
+      i += count;
     }
-    Eigen::Ref<Matrix<Real>> all = stack_.topRows(count);
-    for (Index j = 0; j < std::min(kept, cols_); ++j) {
-      all.col(j).segment(j + 1, kept - j - 1).setZero();  // where reflections were
-    }
-    all.bottomRows(rows.rows()) = rows;
-    seen_ += rows.rows();
-    const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(all);
   }
 
   /// R: min(m, n) x n.
-  Matrix<Real> upper() const {
-    const Index kept = std::min(seen_, cols_);
-    return stack_.topRows(kept).template triangularView<Eigen::Upper>();
+  Matrix<Real> upper() {
+    factor();
+    return stack_.topRows(filled_);
   }
 
  private:
+  void make_room(Index rows) {
+    if (stack_.rows() >= rows) return;
+    Matrix<Real> larger(std::min(most_, std::max(rows, 2 * stack_.rows())), cols_);
+    larger.topRows(filled_) = stack_.topRows(filled_);
+    stack_.swap(larger);
+  }
+
+  /// The rows become their R. Done as rarely as memory allows: each time those of the last R are
+  /// factored again.
+  void factor() {
+    if (filled_ == 0) return;
+    Eigen::Ref<Matrix<Real>> all = stack_.topRows(filled_);
+    const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(all);
+    filled_ = std::min(filled_, cols_);
+    for (Index j = 0; j < filled_; ++j) {
+      stack_.col(j).segment(j + 1, filled_ - j - 1).setZero();  // where reflections were
+    }
+  }
+
   Index cols_;
-  Index seen_ = 0;
-  Matrix<Real> stack_;  ///< R, and room for the next rows
+  Index most_;  ///< rows of the stack
+  Index filled_ = 0;
+  Matrix<Real> stack_;  ///< R, and the rows that are not yet in it
 };
 
 }  // namespace lorma::inline LORMA_ABI::analysis

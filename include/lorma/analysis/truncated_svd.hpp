@@ -62,25 +62,27 @@ struct SketchBits {
   }
 };
 
-/// The `width` leading triplets, approximately. The same result on every run.
-template <typename Real>
-lorma::detail::Svd<Real> sketched_svd(const Matrix<Real>& m, Index width) {
+/// The `width` leading triplets, approximately, of an M of `cols` columns that is known by times(X)
+/// = M X and adjoint(Y) = M^T Y, five times each. The same result on every run.
+template <typename Real, typename Times, typename Adjoint>
+lorma::detail::Svd<Real> sketched_svd(Index cols, Index width, const Times& times,
+                                      const Adjoint& adjoint) {
   using lorma::detail::orthonormal;
   constexpr int iterations = 4;
   SketchBits bits;
   // Sums of uniform numbers are as good as Gaussian ones here.
-  Matrix<Real> sketch = Matrix<Real>::Zero(m.cols(), width);
-  Matrix<Real> part(m.cols(), width);
+  Matrix<Real> sketch = Matrix<Real>::Zero(cols, width);
+  Matrix<Real> part(cols, width);
   for (int i = 0; i < 4; ++i) {
     fill_uniform(MatrixView<Real>(part.data(), part.rows(), width, part.rows()), 1.0, bits);
     sketch += part;
   }
-  Matrix<Real> Q = orthonormal<Real>(m * sketch);
+  Matrix<Real> Q = orthonormal<Real>(times(sketch));
   for (int i = 0; i < iterations; ++i) {
-    const Matrix<Real> Z = orthonormal<Real>(m.transpose() * Q);
-    Q = orthonormal<Real>(m * Z);
+    const Matrix<Real> Z = orthonormal<Real>(adjoint(Q));
+    Q = orthonormal<Real>(times(Z));
   }
-  lorma::detail::Svd<Real> turned = lorma::detail::thin_svd<Real>(m.transpose() * Q);  // n x width
+  lorma::detail::Svd<Real> turned = lorma::detail::thin_svd<Real>(adjoint(Q));  // n x width
   return {Q * turned.V, std::move(turned.sigma), std::move(turned.U)};
 }
 
@@ -95,6 +97,41 @@ inline Index smallest_rank(const Eigen::VectorXd& sigma, double outside, double 
     left += sigma(r) * sigma(r);
   }
   return r;
+}
+
+/// Triplets of an M of norm 1 of which `kept` are what is wanted; those that pad a sketch are left
+/// behind them.
+template <typename Real>
+struct LeadingTriplets {
+  lorma::detail::Svd<Real> svd;
+  Index kept = 0;
+};
+
+/// As few as do, of a matrix whose smaller side is `smallest`; singular values up to `least` times
+/// the largest are cut. sketched(width) gives some, all() every triplet, which is cheaper from
+/// `too_wide` on.
+template <typename Real, typename Sketched, typename All>
+LeadingTriplets<Real> leading_triplets(Index smallest, double least, const Truncation& wanted,
+                                       Index too_wide, const Sketched& sketched, const All& all) {
+  const Index most = wanted.rank == 0 ? smallest : std::min(wanted.rank, smallest);
+  const double allowed = wanted.allowed() * wanted.allowed();
+  constexpr Index spare = 10;
+  Index width = (allowed > 0.0 && wanted.rank == 0 ? 16 : most) + spare;
+  LeadingTriplets<Real> result;
+  for (;; width *= 2) {
+    const bool has_all = width >= too_wide || smallest <= 64;
+    result.svd = has_all ? all() : sketched(width);
+    const Vector<Real>& sigma = result.svd.sigma;
+    const Index limit = std::min(most, count_above(sigma, least * sigma(0)));
+    // The difference of squares knows nothing below their rounding.
+    const double outside = has_all ? 0.0 : std::max(1e-15, 1.0 - sigma.squaredNorm());
+    const Index found = allowed > 0.0 ? smallest_rank(sigma, outside, allowed) : limit;
+    result.kept = found < 0 ? limit : std::min(found, limit);
+    // The columns that pad a sketch are less exact: none of them is kept.
+    if (has_all || result.kept == most || (found >= 0 && result.kept + spare <= width)) {
+      return result;
+    }
+  }
 }
 
 /// B (m x rank) and A (rank x n) with B A = U diag(sigma) V^T: half of each singular value in each
@@ -114,39 +151,32 @@ void split(const Matrix<Real>& U, const Vector<Real>& sigma, const Matrix<Real>&
 template <typename Real>
 TruncatedSvd truncated_svd(const Matrix<Real>& m, double least, const Truncation& wanted) {
   const Index smallest = std::min(m.rows(), m.cols());
-  const Index most = wanted.rank == 0 ? smallest : std::min(wanted.rank, smallest);
   const double unit = unit_of(m);
   Matrix<Real> scaled = m / unit;
   const double size = scaled.norm();
-  lorma::detail::Svd<Real> svd{Matrix<Real>(m.rows(), 0), {}, Matrix<Real>(m.cols(), 0)};
+  LeadingTriplets<Real> found{{Matrix<Real>(m.rows(), 0), {}, Matrix<Real>(m.cols(), 0)}};
   TruncatedSvd result;
-  Index kept = 0;
   if (smallest > 0 && size > 0.0) {
     scaled /= size;
-    const double allowed = wanted.allowed() * wanted.allowed();
-    constexpr Index spare = 10;
-    Index width = (allowed > 0.0 && wanted.rank == 0 ? 16 : most) + spare;
-    for (;; width *= 2) {
-      // A wide sketch costs more than the decomposition itself.
-      const bool all = width >= smallest / 4 || smallest <= 64;
-      svd = all ? lorma::detail::thin_svd(scaled) : sketched_svd(scaled, width);
-      const Index limit = std::min(most, count_above(svd.sigma, least * svd.sigma(0)));
-      // The difference of squares knows nothing below their rounding.
-      const double outside = all ? 0.0 : std::max(1e-15, 1.0 - svd.sigma.squaredNorm());
-      const Index found = allowed > 0.0 ? smallest_rank(svd.sigma, outside, allowed) : limit;
-      kept = found < 0 ? limit : std::min(found, limit);
-      // The columns that pad a sketch are less exact: none of them is kept.
-      if (all || kept == most || (found >= 0 && kept + spare <= width)) break;
-    }
-    const Matrix<Real> left = scaled - svd.U.leftCols(kept) * (svd.sigma.head(kept).asDiagonal() *
-                                                               svd.V.leftCols(kept).transpose());
+    const auto sketched = [&](Index width) {
+      return sketched_svd<Real>(
+          m.cols(), width, [&](const auto& X) { return Matrix<Real>(scaled * X); },
+          [&](const auto& Y) { return Matrix<Real>(scaled.transpose() * Y); });
+    };
+    // A wide sketch costs more than the decomposition itself.
+    found = leading_triplets<Real>(smallest, least, wanted, smallest / 4, sketched,
+                                   [&] { return lorma::detail::thin_svd(scaled); });
+    const auto& svd = found.svd;
+    const Matrix<Real> left =
+        scaled - svd.U.leftCols(found.kept) * (svd.sigma.head(found.kept).asDiagonal() *
+                                               svd.V.leftCols(found.kept).transpose());
     result.residual = left.norm();
-    svd.sigma = (svd.sigma * size) * unit;
+    found.svd.sigma = (svd.sigma * size) * unit;
   }
-  result.U = svd.U.leftCols(kept);
-  result.V = svd.V.leftCols(kept);
-  result.sigma = svd.sigma.head(kept);
-  result.leading = std::move(svd.sigma);
+  result.U = found.svd.U.leftCols(found.kept);
+  result.V = found.svd.V.leftCols(found.kept);
+  result.sigma = found.svd.sigma.head(found.kept);
+  result.leading = std::move(found.svd.sigma);
   return result;
 }
 

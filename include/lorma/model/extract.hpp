@@ -46,8 +46,9 @@ struct ExtractOptions {
 
 /// Factors for every matrix that changed. What else differs is named and left alone: embeddings,
 /// vectors, tensors of another shape or in one of the two alone. Memory, in double: a dozen square
-/// matrices of a matrix's smaller side where the other is at least four times as long, else a dozen
-/// copies of the matrix. Throws Error, also where nothing that can be adapted changed.
+/// matrices of a matrix's smaller side, and five copies of a sketch, of at most a tenth of its size
+/// each, where the other side is at least four times as long; else a dozen copies of the matrix.
+/// Throws Error, also where nothing that can be adapted changed.
 LORMA_MODEL_FUNCTION AdapterReport extract(const ExtractOptions& options,
                                            const Monitor& monitor = {});
 

@@ -63,15 +63,19 @@ class Panels {
   /// at once with the last row.
   void read(Index first, Index count, Matrix<double>& out) const {
     out.resize(count, cols());
-    RowMajorMatrix<double> part;
     if (!is_turned()) {
-      part.resize(count, cols());
-      const auto start = static_cast<std::size_t>(first * cols());
-      load_elements<double>(tensor_, start, {part.data(), static_cast<std::size_t>(part.size())});
+      // A cache line of each column at a time: turning all rows at once is several times slower.
+      constexpr Index most = 8;
+      RowMajorMatrix<double> part;
+      for (Index i = 0; i < count; i += most) {
+        part.resize(std::min(most, count - i), cols());
+        load_elements<double>(tensor_, static_cast<std::size_t>((first + i) * cols()),
+                              {part.data(), static_cast<std::size_t>(part.size())});
+        out.middleRows(i, part.rows()) = part;
+      }
       const std::size_t each = dtype_bits(tensor_.dtype) / 8;
-      file_.forget(
-          tensor_.bytes.subspan(start * each, static_cast<std::size_t>(part.size()) * each));
-      out = part;
+      file_.forget(tensor_.bytes.subspan(static_cast<std::size_t>(first * cols()) * each,
+                                         static_cast<std::size_t>(out.size()) * each));
       return;
     }
     std::vector<double> row(static_cast<std::size_t>(count));
