@@ -23,17 +23,3 @@ run 1 auto_choice bench_auto_choice "$filter" 0.01
 if [ "$(nproc)" -ge 2 ]; then
   run 2 layers_2_threads bench_layers '^(frozen|LoRMA[+]|LoRMA_pi)/(forward|training)/d:(768|1024|2048|4096)/k:(768|1024|2048|4096)/b:256/r:8'
 fi
-
-{
-  echo "{"
-  echo "  \"cpu\": \"$(lscpu | sed -n 's/^Model name: *//p' | head -1)\","
-  echo "  \"flags\": \"$(grep -o -w -E 'avx512f|avx2|avx|fma|neon' /proc/cpuinfo | sort -u | tr '\n' ' ')\","
-  echo "  \"caches\": \"$(lscpu | sed -n -E 's/^(L[123]d?) cache: *(.*)/\1 \2/p' | paste -sd, | sed 's/,/, /g')\","
-  echo "  \"cores\": $(nproc),"
-  echo "  \"system\": \"$(. /etc/os-release && echo "$PRETTY_NAME")\","
-  echo "  \"compiler\": \"$(c++ --version | head -1)\","
-  echo "  \"packages\": \"$(dpkg-query -W -f '${Package} ${Version}, ' libeigen3-dev libopenblas0-pthread libfftw3-single3 libtorch-dev 2>/dev/null | sed 's/, $//')\","
-  echo "  \"commit\": \"$(git rev-parse --short HEAD 2>/dev/null || echo unknown)\","
-  echo "  \"date\": \"$(date -u +%Y-%m-%d)\""
-  echo "}"
-} >"$out/machine.json"

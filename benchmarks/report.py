@@ -69,10 +69,23 @@ def collect(out, store):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = medians(path)
-    for part in ("machine", "compile_time", "rank", "cuda_torch", "merge_large", "tool_sizes", "torch_layers"):
+    for part in ("compile_time", "rank", "cuda_torch", "merge_large", "tool_sizes", "torch_layers"):
         path = out / f"{part}.json"
         if path.exists():
             store[part] = json.loads(path.read_text())
+    for path in out.glob("machine_*.json"):
+        store.setdefault("machines", {})[path.stem.removeprefix("machine_")] = json.loads(path.read_text())
+
+
+def machine_line(store, part):
+    """A sentence on what a part was measured on; none where that was not noted."""
+    machine = store.get("machines", {}).get(part)
+    if machine is None:
+        return []
+    blas = f", OpenBLAS's kernels for {machine['openblas']}" if "openblas" in machine else ""
+    return [f"Measured on {machine['cpu']} ({machine['flags'].strip()}; {machine['caches']}; {machine['cores']} cores{blas}), "
+            f"{machine['system']}, {machine['compiler']}, {machine['packages']}, commit {machine['commit']}, "
+            f"{machine['date']}.\n"]
 
 
 class Layers:
@@ -292,21 +305,33 @@ def torch_section(data):
     return text
 
 
+def sizes_section(store):
+    """Tables of tool_sizes.py: now, and what an older tool took."""
+    columns = [store["tool_sizes"]]
+    head = ["verb", "of", "seconds", "MiB"]
+    note = ""
+    if before := store.get("tool_sizes_before"):
+        columns.append(before["cases"])
+        head += ["before: seconds", "MiB"]
+        note = (f" Before: the tool of commit {before['commit']}, which held whole matrices and decomposed them, on "
+                "the same machine.")
+    rows = [[row[0]["verb"], row[0]["of"]] + [cell for s in row for cell in (number(s["seconds"]), f"{s['mib']:.0f}")]
+            for row in zip(*columns)]
+    return ("The tool on a tall matrix, on many small ones and on many singular values (`make bench-sizes`); MiB is the "
+            f"peak of resident memory, the mapped files among it.{note}\n\n" + table(head, rows))
+
+
 def page(store, docs):
     layers = Layers(store.get("layers", {}))
     two = Layers(store.get("layers_2_threads", {}))
     transforms = store.get("transforms", {})
     auto = store.get("auto_choice", {})
-    machine = store.get("machine", {})
     text = ["# Measurements\n",
             "Written by `benchmarks/report.py`; `make bench` measures and writes again, `make compile-time` "
             "only its section. Medians of three repetitions in random order, one process, float32, one thread "
             "where nothing else is said. W0 is d x k, the adapter on its output side (n = d), 256 tokens and "
             "rank 8 where nothing else is said.\n"]
-    if machine:
-        text.append(f"{machine['cpu']} ({machine['flags'].strip()}; {machine['caches']}; {machine['cores']} cores), "
-                    f"{machine['system']}, {machine['compiler']}, {machine['packages']}, "
-                    f"commit {machine['commit']}, {machine['date']}.\n")
+    text += machine_line(store, "layers")
     if layers.data:
         text += ["## Goals\n", goals(layers, two, transforms, auto)]
         text += ["## Forward and backward\n",
@@ -362,13 +387,13 @@ def page(store, docs):
                  "Forward and backward, every legal route timed on 60 combinations of shape, batch and rank.\n",
                  auto_section(auto)]
     if torch := store.get("torch_layers"):
-        text += ["## PyTorch and PEFT\n", torch_section(torch)]
+        text += ["## PyTorch and PEFT\n", *machine_line(store, "torch"), torch_section(torch)]
     if rank := store.get("rank"):
-        text += ["## Ranks and singular values\n", rank_section(rank)]
+        text += ["## Ranks and singular values\n", *machine_line(store, "rank"), rank_section(rank)]
     if merge := store.get("merge_large"):
         rate = merge["megabytes"] / merge["merge_seconds"]
         copy = merge["megabytes"] / merge["copy_seconds"]
-        text += ["## Merging a large checkpoint\n",
+        text += ["## Merging a large checkpoint\n", *machine_line(store, "merge"),
                  f"`lorma merge` (`make bench-merge`): {merge['megabytes'] / 1e3:.1f} GB of bfloat16 in 2 GiB shards, "
                  f"{merge['adapted']} of {merge['weights']} weights of 4096 x 4096 adapted by LoRMA+ of rank 8, both "
                  "flushed to the disk.\n",
@@ -376,12 +401,8 @@ def page(store, docs):
                        [["plain copy of the files", f"{merge['copy_seconds']:.1f}", f"{copy:.0f}"],
                         ["merge", f"{merge['merge_seconds']:.1f}", f"{rate:.0f}"]]),
                  f"\nPeak resident memory of the merge: {merge['peak_mib']:.0f} MiB.\n"]
-    if sizes := store.get("tool_sizes"):
-        text += ["## What is large in one way\n",
-                 "The tool on a tall matrix, on many small ones and on many singular values (`make bench-sizes`); MiB is the peak "
-                 "of resident memory, the mapped files among it.\n",
-                 table(["verb", "of", "seconds", "MiB"],
-                       [[s["verb"], s["of"], f"{s['seconds']:.1f}", f"{s['mib']:.0f}"] for s in sizes])]
+    if store.get("tool_sizes"):
+        text += ["## What is large in one way\n", *machine_line(store, "sizes"), sizes_section(store)]
     text += ["## NVIDIA GPUs\n", gpu_section(store) if "cuda" in store else "Not yet measured.\n"]
     compile_time = store.get("compile_time")
     if compile_time:
@@ -398,7 +419,7 @@ def main():
     path = docs / "benchmarks.json"
     store = json.loads(path.read_text()) if path.exists() else {}
     collect(out, store)
-    path.write_text(json.dumps(store, indent=0, sort_keys=True) + "\n")
+    path.write_text(json.dumps(store, indent=0) + "\n")
     page(store, docs)
 
 

@@ -13,6 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out/bench
+[ $# -eq 0 ] || [ "$1" = drift ] || benchmarks/machine.sh >"out/bench/machine_$1.json"
 programs=build/bench/benchmarks
 
 case ${1:-} in
