@@ -5,6 +5,8 @@
 
 #include <Eigen/Eigenvalues>
 #include <Eigen/QR>
+#include <cstring>
+#include <limits>
 #include <lorma/analysis/certain_rank.hpp>
 
 #include "../support/random_matrices.hpp"
@@ -240,4 +242,38 @@ TEST_CASE("a decomposition is certain where its error is less than the distance 
   Matrix<float> at = Matrix<float>::Identity(20, 20);
   at(19, 19) = 20.0F * 0x1p-23F;
   CHECK_FALSE(certain_rank(at).certain);
+}
+
+TEST_CASE("what a BLAS left in its memory does not reach a rank") {
+  // OpenBLAS's product of a symmetric float matrix and a vector, in its kernels for SSE, reads some
+  // of it (0.3.21).
+  constexpr float nothing = std::numeric_limits<float>::quiet_NaN();
+  const float halves[2] = {nothing, 1.0F};
+  double number = 0.0;
+  std::memcpy(&number, halves, sizeof number);  // finite, but its lower half is no number
+  const Matrix<double> left = Matrix<double>::Constant(300, 300, number);
+  for (const Index n : {98, 130}) {
+    const Matrix<float> M = random_matrix<float>(n, n, 1);
+    const RankAnswer answer = certain_rank(M);
+    REQUIRE(std::isfinite((left * left)(0, 0)));
+    const RankAnswer again = certain_rank(M);
+    CHECK(again.method == answer.method);
+    CHECK(again.rank == answer.rank);
+    CHECK(again.margin == answer.margin);
+  }
+}
+
+TEST_CASE("a power of two changes nothing but the tolerance, to the bit") {
+  const Matrix<float> M =
+      with_spectrum(110, 100, Eigen::VectorXd::LinSpaced(100, 1.0, 0.01)).cast<float>();
+  const RankAnswer plain = certain_rank(M);
+  REQUIRE(plain.method == RankMethod::inertia);
+  for (int e = -5; e <= 5; ++e) {
+    CAPTURE(e);
+    const RankAnswer scaled = certain_rank(Matrix<float>(M * std::ldexp(1.0F, e)));
+    CHECK(scaled.method == plain.method);
+    CHECK(scaled.rank == plain.rank);
+    CHECK(scaled.margin == plain.margin);
+    CHECK(scaled.tolerance == std::ldexp(plain.tolerance, e));
+  }
 }

@@ -107,3 +107,23 @@ TEST_CASE("any sign and size of scale and factors") {
   CHECK(extreme_singular_values(turned).largest ==
         doctest::Approx(singular_values(turned.inflated())(0)));
 }
+
+TEST_CASE("a sigma_n that comes out as 0 is proved only where the shape of the factors says so") {
+  const auto ends = [](auto inflation, const Matrix<double>& B, const Matrix<double>& A) {
+    return extreme_singular_values(AdapterView<double, decltype(inflation)>(B, A, 1.0));
+  };
+  const Matrix<double> B = Vector<double>::Unit(4, 0);
+  const Matrix<double> A = B.transpose();
+  const ExtremeSingularValues projection = ends(Identity{}, B, -A);
+  CHECK(projection.smallest == 0.0);
+  CHECK_FALSE(projection.converged);
+  const ExtremeSingularValues low = ends(None{}, B, A);
+  CHECK(low.smallest == 0.0);
+  CHECK(low.converged);
+  // All rows of P are equal.
+  const ExtremeSingularValues ones =
+      ends(CyclicPermutation{}, Matrix<double>::Ones(3, 1), Matrix<double>::Ones(1, 3));
+  CHECK(ones.smallest <= 1e-15);
+  CHECK_FALSE(ones.converged);
+  CHECK(ends(CyclicPermutation{}, 0.0 * B, A).converged);
+}

@@ -40,6 +40,7 @@ void search(const char* name, std::int64_t in_every_run, Trial&& trial) {
   }
   std::printf("attack: %-44s %8lld trials, worst ratio of error to bound %.3g (seed %lld)\n", name,
               static_cast<long long>(end - begin), worst, static_cast<long long>(worst_seed));
+  std::fflush(stdout);  // the next search may take an hour
   INFO("the search: ", name, ", the seed: ", worst_seed);
   CHECK(worst <= 1.0);
 }

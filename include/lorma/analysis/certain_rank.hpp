@@ -23,6 +23,7 @@
 #include <utility>
 
 #include "lorma/analysis/inertia.hpp"
+#include "lorma/analysis/lanczos.hpp"
 #include "lorma/analysis/tolerance.hpp"
 #include "lorma/operators/decompositions.hpp"
 
@@ -88,47 +89,6 @@ double norm_of(const Matrix<Real>& G) {
   return std::sqrt(2.0 * squares);
 }
 
-/// A vector whose Rayleigh quotient in the positive semidefinite G (lower triangle) is near the
-/// largest eigenvalue: by Lanczos iteration, in float.
-template <typename Real>
-Vector<Real> nearly_first_eigenvector(const Matrix<Real>& G) {
-  const Index p = G.rows();
-  constexpr Index most = 80;
-  const Index steps = std::min(most, p);
-  Matrix<Real> basis(p, steps + 1);
-  Vector<Real> v(p);
-  // Multiples of the golden ratio modulo 1: a start that no eigenvector of interest is orthogonal
-  // to.
-  for (Index i = 0; i < p; ++i) {
-    const double multiple = 0.61803398874989485 * static_cast<double>(i + 1);
-    v(i) = static_cast<Real>(multiple - std::floor(multiple) - 0.5);
-  }
-  basis.col(0) = v.normalized();
-  Matrix<Real> form = Matrix<Real>::Zero(steps, steps);
-  Real before = 0;
-  for (Index k = 0;; ++k) {
-    Vector<Real> w = G.template selfadjointView<Eigen::Lower>() * basis.col(k);
-    form(k, k) = basis.col(k).dot(w);
-    for (int again = 0; again < 2; ++again) {
-      const Vector<Real> overlap = basis.leftCols(k + 1).transpose() * w;
-      w.noalias() -= basis.leftCols(k + 1) * overlap;
-    }
-    const Real beta = w.norm();
-    const bool last = k + 1 == steps || !(beta > std::numeric_limits<Real>::epsilon() * form(0, 0));
-    if (last || k % 4 == 3) {
-      const Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz(form.topLeftCorner(k + 1, k + 1));
-      const Real value = ritz.eigenvalues()(k);
-      constexpr Real settled = Real(1e-4);
-      if (last || value - before <= settled * value) {
-        return basis.leftCols(k + 1) * ritz.eigenvectors().col(k);
-      }
-      before = value;
-    }
-    basis.col(k + 1) = w / beta;
-    form(k + 1, k) = beta;
-  }
-}
-
 /// low <= the largest eigenvalue of G <= high; `ritz` is within, near its lower end.
 struct LargestEigenvalue {
   double low = 0.0;
@@ -141,15 +101,20 @@ struct LargestEigenvalue {
 template <typename Real>
 std::optional<LargestEigenvalue> largest_eigenvalue(Workspace& workspace, const Matrix<Real>& G) {
   const Index p = G.rows();
-  Matrix<float> narrow(p, p);
-  narrow.template triangularView<Eigen::Lower>() = G.template cast<float>();
-  const Vector<Real> v = nearly_first_eigenvector(narrow).template cast<Real>();
-  const Vector<Real> Gv = G.template selfadjointView<Eigen::Lower>() * v;
+  const auto symmetric = G.template selfadjointView<Eigen::Lower>();
+  constexpr double settled = 1e-4;
+  constexpr Index steps = 80;
+  const Vector<Real> v =
+      first_ritz_pair<Real>(
+          p, [&](const auto& x) { return Vector<Real>(symmetric * x); }, settled, steps)
+          .vector;
+  const Vector<Real> Gv = symmetric * v;
   LargestEigenvalue result;
   result.ritz = v.dot(Gv) / v.squaredNorm();
   const double size = norm_of(G);
   // |v|^T |G| |v| is at most ||G||_F |v|^2.
   result.low = result.ritz - 6.0 * static_cast<double>(p + 2) * 0x1p-53 * size;
+  Matrix<float> narrow(p, p);
   for (const double above : {4e-3, 4e-2}) {
     const double mu = result.ritz * (1.0 + above);
     narrow.template triangularView<Eigen::Lower>() = (-G).template cast<float>();
@@ -227,6 +192,13 @@ struct ShiftedFactors {
   double shift = 0.0;
 };
 
+/// The power of two by which a matrix of this squared norm is divided, so that its square is from 1
+/// to 4 and nothing is rounded: the same matrix, whatever power of two it comes with.
+inline double unit_of_squares(double squares) {
+  const int exponent = std::ilogb(squares);
+  return std::ldexp(1.0, (exponent - (exponent & 1)) / 2);
+}
+
 /// From the Gram matrix of an m x n matrix with `relative` as its default tolerance; G, finite, is
 /// scaled. Where the rank is full, `kept` becomes the factors that show it: all of D is positive.
 template <typename Real>
@@ -236,8 +208,7 @@ std::optional<RankAnswer> rank_by_inertia(Matrix<Real>& G, Index m, Index n, dou
   const double square_norm = G.trace();
   RankAnswer answer{0, absolute.value_or(0.0), RankMethod::inertia, 1.0, true};
   if (square_norm == 0.0) return answer;
-  // By a power of four, so that the trace is near 1 and nothing is rounded.
-  const double unit = std::ldexp(1.0, std::ilogb(square_norm) / 2);
+  const double unit = unit_of_squares(square_norm);
   G *= 1.0 / (unit * unit);
   const double trace = G.trace();
   // (max(m, n) + 1) u |M| |M|^T, in the 2-norm at most the trace, for the Gram matrix; as much as u

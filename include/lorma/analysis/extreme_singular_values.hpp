@@ -63,17 +63,11 @@ class SquaredMultiplier {
 /// Within this part of itself an end counts as known.
 inline constexpr double known = 1e-3;
 
-inline void judge(ExtremeSingularValues& ends) {
-  ends.converged = ends.largest_at_most <= (1.0 + known) * ends.largest &&
-                   ends.smallest_at_least >= (1.0 - known) * ends.smallest;
-}
-
-/// All singular values are known to within `error`.
-inline ExtremeSingularValues enclosed(double largest, double smallest, double error) {
-  ExtremeSingularValues ends{largest, smallest,        false,
-                             0,       largest + error, std::max(0.0, smallest - error)};
-  judge(ends);
-  return ends;
+/// All singular values are known to within `error`, the smallest of an `is_singular` P exactly.
+inline ExtremeSingularValues enclosed(double largest, double smallest, double error,
+                                      bool is_singular) {
+  const bool converged = error <= known * (is_singular ? largest : smallest);
+  return {largest, smallest, converged, 0, largest + error, std::max(0.0, smallest - error)};
 }
 
 /// Proves the ends that were found, from G = P P^T (lower triangle) of a P that is known to within
@@ -133,7 +127,8 @@ ExtremeSingularValues extremes_by_iteration(PlusFactors f, double tolerance, Ind
   constexpr Index small = 64;  // for a subspace
   if (n <= small) {
     const Eigen::VectorXd sigma = singular_values(P.inflated());
-    return in_units(enclosed(sigma(0), sigma(n - 1), 1.01 * svd_error(n, n) * sigma(0) + formed));
+    const double error = 1.01 * svd_error(n, n) * sigma(0) + formed;
+    return in_units(enclosed(sigma(0), sigma(n - 1), error, false));
   }
   // One column of P lies between the ends.
   const double column = finite_copy(name, P.apply(Vector<double>::Unit(n, 0).eval())).norm();
@@ -164,7 +159,9 @@ ExtremeSingularValues extremes_by_iteration(PlusFactors f, double tolerance, Ind
   }
   if (!found || n > dense) return in_units(ends);
   prove(gram(P.inflated()), formed, ends);
-  judge(ends);
+  // A sigma_n that was found to be 0 is at least 0, but not proved to be no more.
+  ends.converged = ends.largest_at_most <= (1.0 + known) * ends.largest && ends.smallest > 0.0 &&
+                   ends.smallest_at_least >= (1.0 - known) * ends.smallest;
   return in_units(ends);
 }
 
@@ -192,7 +189,9 @@ ExtremeSingularValues extreme_singular_values(const AdapterType& adapter, double
     const ShiftedCore core = detail::core_of(name, adapter);
     const double terms = f.B.stableNorm() * f.A.stableNorm() + std::abs(core.shift);
     const auto length = static_cast<double>(f.B.rows() + 2 * f.B.cols());
-    return detail::enclosed(core.largest, core.smallest, 8.0 * length * 0x1p-53 * terms);
+    const bool is_singular = identity_multiple<Inflation> == 0.0 && f.B.cols() < f.B.rows();
+    return detail::enclosed(core.largest, core.smallest, 8.0 * length * 0x1p-53 * terms,
+                            is_singular);
   } else {
     return detail::extremes_by_iteration<Inflation>(f, tolerance, restarts, dense);
   }

@@ -36,51 +36,9 @@ struct RankSummary {
 
 namespace detail {
 
-/// A Ritz pair near the first of a positive semidefinite operator.
-template <typename Real>
-struct RitzPair {
-  double value = 0.0;
-  Vector<Real> vector;
-};
-
-/// By Lanczos iteration until the value settles to 1e-8; nothing where it does not. Cost: one
-/// product a step, and n steps^2.
-template <typename Real, typename Apply>
-std::optional<RitzPair<Real>> first_ritz_pair(Index p, const Apply& apply) {
-  const Index most = std::min<Index>(300, p);
-  Matrix<Real> basis(p, most + 1);
-  for (Index i = 0; i < p; ++i) {  // as in nearly_first_eigenvector
-    const double multiple = 0.61803398874989485 * static_cast<double>(i + 1);
-    basis(i, 0) = static_cast<Real>(multiple - std::floor(multiple) - 0.5);
-  }
-  basis.col(0).normalize();
-  Vector<Real> diagonal = Vector<Real>::Zero(most);
-  Vector<Real> beside = Vector<Real>::Zero(most);
-  double before = 0.0;
-  for (Index k = 0; k < most; ++k) {
-    Vector<Real> w = apply(basis.col(k));
-    diagonal(k) = basis.col(k).dot(w);
-    for (int again = 0; again < 2; ++again) {
-      const Vector<Real> overlap = basis.leftCols(k + 1).transpose() * w;
-      w.noalias() -= basis.leftCols(k + 1) * overlap;
-    }
-    const Real beta = w.norm();
-    const bool last = k + 1 == p || !(beta > 1e-15 * std::abs(diagonal(0)));
-    if (last || k % 8 == 7) {
-      Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz;
-      ritz.computeFromTridiagonal(diagonal.head(k + 1), beside.head(k));
-      const double value = ritz.eigenvalues()(k);
-      if (!std::isfinite(value)) return std::nullopt;
-      if (last || std::abs(value - before) <= 1e-8 * value) {
-        return RitzPair<Real>{value, basis.leftCols(k + 1) * ritz.eigenvectors().col(k)};
-      }
-      before = value;
-    }
-    beside(k) = beta;
-    basis.col(k + 1) = w / beta;
-  }
-  return std::nullopt;
-}
+/// Of the iterations for both ends.
+inline constexpr double settled = 1e-8;
+inline constexpr Index most_steps = 300;
 
 /// Calls f with panels (p x min(m, n)) of the long side of a matrix, in double; of a square one by
 /// its columns, as in gram.
@@ -97,11 +55,6 @@ void for_panels(const Eigen::DenseBase<Derived>& m, Index count, F&& f) {
   }
 }
 
-/// The power of two by which rank_by_inertia divides a matrix of this squared norm.
-inline double unit_of_squares(double squares) {
-  return std::ldexp(1.0, std::ilogb(squares) / 2);
-}
-
 /// From the Gram matrix of an m x n matrix, G, which is scaled: the rank by a relative tolerance,
 /// sigma_1 and the stable rank; nothing where it does not tell.
 template <typename Real>
@@ -116,36 +69,36 @@ std::optional<RankSummary> upper_end_of_gram(Matrix<Real>& G, Index m, Index n, 
   result.rank = result.rank_beyond_storage = answer->rank;
   if (squares == 0.0) return result;
   const auto symmetric = G.template selfadjointView<Eigen::Lower>();
-  const auto top =
-      first_ritz_pair<Real>(G.rows(), [&](const auto& v) { return Vector<Real>(symmetric * v); });
-  if (!top) return std::nullopt;
-  result.largest = std::sqrt(top->value) * unit_of_squares(squares);
+  const auto top = first_ritz_pair<Real>(
+      G.rows(), [&](const auto& v) { return Vector<Real>(symmetric * v); }, settled, most_steps);
+  if (!top.has_settled) return std::nullopt;
+  result.largest = std::sqrt(top.value) * unit_of_squares(squares);
   result.stable_rank = squares / (result.largest * result.largest);
   return result;
 }
 
 /// The least eigenvalue of G, to within rounding, and its vector; `factors` are those of a shift
-/// below it, or empty.
+/// below it, or empty. Not settled where that fails.
 template <typename Real>
-std::optional<RitzPair<Real>> last_ritz_pair(const Matrix<Real>& G,
-                                             const ShiftedFactors<Real>& factors) {
-  std::optional<RitzPair<Real>> inverse;
+RitzPair<Real> last_ritz_pair(const Matrix<Real>& G, const ShiftedFactors<Real>& factors) {
+  RitzPair<Real> inverse;
   if (factors.LD.size() > 0) {
     const auto L = factors.LD.template triangularView<Eigen::UnitLower>();
-    inverse = first_ritz_pair<Real>(G.rows(), [&](const auto& v) {
+    const auto apply = [&](const auto& v) {
       Vector<Real> x = v;
       L.solveInPlace(x);
       x.array() /= factors.LD.diagonal().array();
       L.transpose().solveInPlace(x);
       return x;
-    });
+    };
+    inverse = first_ritz_pair<Real>(G.rows(), apply, settled, most_steps);
   } else {
     const Eigen::LLT<Matrix<Real>> llt(G);
-    if (llt.info() != Eigen::Success) return std::nullopt;
-    inverse =
-        first_ritz_pair<Real>(G.rows(), [&](const auto& v) { return Vector<Real>(llt.solve(v)); });
+    if (llt.info() != Eigen::Success) return inverse;
+    inverse = first_ritz_pair<Real>(
+        G.rows(), [&](const auto& v) { return Vector<Real>(llt.solve(v)); }, settled, most_steps);
   }
-  if (inverse) inverse->value = factors.shift + 1.0 / inverse->value;
+  inverse.value = factors.shift + 1.0 / inverse.value;
   return inverse;
 }
 
@@ -168,14 +121,14 @@ std::optional<RankSummary> summary_of_gram(Matrix<Real>& G, Index m, Index n, Ve
       result->rank_beyond_storage = *beyond;
     }
   }
-  auto least = last_ritz_pair(G, factors);
-  if (!least) return std::nullopt;
+  RitzPair<Real> least = last_ritz_pair(G, factors);
+  if (!least.has_settled) return std::nullopt;
   // What rounding usually does to the Gram matrix and its factor.
   const double first = result->largest / unit;
   const double error =
       8.0 * std::sqrt(static_cast<double>(std::max(m, n))) * 0x1p-53 * first * first;
-  if (!(error <= 0.03 * least->value)) return std::nullopt;
-  last = std::move(least->vector);
+  if (!(error <= 0.03 * least.value)) return std::nullopt;
+  last = std::move(least.vector);
   return result;
 }
 
