@@ -127,3 +127,23 @@ TEST_CASE("a sigma_n that comes out as 0 is proved only where the shape of the f
   CHECK_FALSE(ones.converged);
   CHECK(ends(CyclicPermutation{}, 0.0 * B, A).converged);
 }
+
+TEST_CASE(
+    "factors that cancel: what was found lies within the spectrum of a P that is small beside "
+    "them") {
+  for (const double left : {1e-3, 1e-8, 1e-12}) {
+    CAPTURE(left);
+    Matrix<double> B = random_matrix<double>(72, 2, 1);
+    Matrix<double> A = random_matrix<double>(2, 72, 2);
+    B.col(1) = -B.col(0) * (1.0 + left);
+    A.row(1) = A.row(0);
+    const AdapterView<double, CyclicPermutation> adapter(B, A, 1.0);
+    const Eigen::VectorXd sigma = singular_values(adapter.inflated());
+    const double rounding = 100.0 * 0x1p-52 * B.norm() * A.norm();
+    const ExtremeSingularValues ends = extreme_singular_values(adapter);
+    CHECK(std::abs(ends.largest - sigma(0)) <= 1e-3 * sigma(0) + rounding);
+    CHECK(ends.largest <= sigma(0) + rounding);
+    CHECK(ends.smallest >= sigma(71) - rounding);
+    CHECK(ends.largest_at_most >= sigma(0) - rounding);
+  }
+}

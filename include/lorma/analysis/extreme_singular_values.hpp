@@ -41,23 +41,26 @@ struct ExtremeSingularValues {
 
 namespace detail {
 
-/// x -> P^T P x, in the form that Spectra asks for.
+/// x -> P^T P x / unit^2, in the form that Spectra asks for. Some of its thresholds are absolute:
+/// the operator is to be of size 1.
 template <typename AdapterType>
 class SquaredMultiplier {
  public:
   using Scalar = double;
 
-  explicit SquaredMultiplier(const AdapterType& adapter) : adapter_(adapter) {}
+  SquaredMultiplier(const AdapterType& adapter, double unit) : adapter_(adapter), unit_(unit) {}
 
   Index rows() const { return adapter_.dim(); }
   Index cols() const { return adapter_.dim(); }
   void perform_op(const double* x, double* y) const {
     const Eigen::Map<const Eigen::VectorXd> in(x, rows());
-    Eigen::Map<Eigen::VectorXd>(y, rows()) = adapter_.apply_adjoint(adapter_.apply(in));
+    const Vector<double> Px = adapter_.apply(in) / unit_;
+    Eigen::Map<Eigen::VectorXd>(y, rows()) = adapter_.apply_adjoint(Px) / unit_;
   }
 
  private:
   const AdapterType& adapter_;
+  double unit_;
 };
 
 /// Within this part of itself an end counts as known.
@@ -134,30 +137,35 @@ ExtremeSingularValues extremes_by_iteration(PlusFactors f, double tolerance, Ind
   const double column = finite_copy(name, P.apply(Vector<double>::Unit(n, 0).eval())).norm();
   ExtremeSingularValues ends;
   ends.largest = ends.smallest = column;
-  bool found = true;
-  SquaredMultiplier<decltype(P)> op(P);
-  const auto solve = [&](Spectra::SortRule end, double& value) {
+  // Factors that cancel leave a P much smaller than they are.
+  const auto squared = [&](const auto& x) {
+    ++ends.products;
+    return Vector<double>(P.apply_adjoint(P.apply(x)));
+  };
+  const double size = std::sqrt(first_ritz_pair<double>(n, squared, 0.1, 12).value);
+  SquaredMultiplier<decltype(P)> op(P, size > 0.0 ? std::ldexp(1.0, std::ilogb(size)) : 1.0);
+  // |P v| lies between the ends, whatever v is.
+  const auto solve = [&](Spectra::SortRule end) {
     Spectra::SymEigsSolver<decltype(op)> solver(op, 1, 60);
     solver.init();
     solver.compute(end, restarts, tolerance);
     ends.products += solver.num_operations();
-    if (solver.info() == Spectra::CompInfo::Successful) {
-      value = std::sqrt(std::max(0.0, solver.eigenvalues()(0)));
-    } else {
-      found = false;
-    }
+    if (solver.info() != Spectra::CompInfo::Successful) return;
+    const Vector<double> v = solver.eigenvectors(1).col(0);
+    const double value = P.apply(v).norm() / v.norm();
+    ends.largest = std::max(ends.largest, value);
+    ends.smallest = std::min(ends.smallest, value);
   };
   try {
-    solve(Spectra::SortRule::LargestAlge, ends.largest);
-    solve(Spectra::SortRule::SmallestAlge, ends.smallest);
+    solve(Spectra::SortRule::LargestAlge);
+    solve(Spectra::SortRule::SmallestAlge);
   } catch (const Error&) {
     throw;
   } catch (const std::bad_alloc&) {
     throw;
-  } catch (const std::exception&) {  // of Spectra, which broke down
-    found = false;
+  } catch (const std::exception&) {  // of Spectra, which broke down: what it found is lost
   }
-  if (!found || n > dense) return in_units(ends);
+  if (n > dense) return in_units(ends);
   prove(gram(P.inflated()), formed, ends);
   // A sigma_n that was found to be 0 is at least 0, but not proved to be no more.
   ends.converged = ends.largest_at_most <= (1.0 + known) * ends.largest && ends.smallest > 0.0 &&
