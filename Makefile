@@ -18,7 +18,7 @@ demo: setup ## adapt a real layer with LoRA, None, LoRMA+ and LoRMA_pi
 test: setup-tests ## configure, build and pass every test
 	scripts/test.sh test
 
-attack: setup ## an hour of random search for results outside of their bounds
+attack: setup ## hours of random search for results outside of their bounds
 	scripts/attack.sh
 
 build-cost: setup-tests ## CPU seconds of `make test` over those of <Eigen/Dense>; what later changes are held to

@@ -13,7 +13,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out/bench
-[ $# -eq 0 ] || [ "$1" = drift ] || benchmarks/machine.sh >"out/bench/machine_$1.json"
 programs=build/bench/benchmarks
 
 case ${1:-} in
@@ -66,4 +65,5 @@ case ${1:-} in
     exit 2
     ;;
 esac
+benchmarks/machine.sh >"out/bench/machine_$1.json"
 benchmarks/report.py out/bench docs

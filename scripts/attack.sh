@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # attack.sh [TRIALS]: random search for results outside of their bounds, by default 10^5 trials a search
-# (three hours of CPU time). Each core takes its share of the seeds; the table at the end, the worst of all
+# (four hours of CPU time). Each core takes its share of the seeds; the table at the end, the worst of all
 # shares, is the last column of docs/accuracy.md.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,4 +27,4 @@ awk '/^attack: / {
 }
 END { for (name in worst) printf "%-44s %8d trials, worst ratio of error to bound %s\n", name, count[name], worst[name] }
 ' "$log" | sort
-! grep -q 'FAILURE' "$log"
+[ "$(grep -c 'Status: SUCCESS' "$log")" -eq "$cores" ] # a share that crashed says nothing

@@ -113,10 +113,10 @@ TEST_CASE("attack: nothing false is proved, whatever was found") {
 TEST_CASE("attack: both ends by iteration") {
   lorma_attack::search("extremes of LoRMA_pi, iterated", 2, [](std::mt19937_64& urbg) {
     Draw draw{urbg};
-    const Index n = draw.index(65, 80);
+    const Index n = draw.index(65, 100);
     auto adapter = draw_adapter<Adapter<double, CyclicPermutation>>(draw, n, draw.index(1, 3));
     const Eigen::VectorXd sigma = singular_values(adapter.inflated());
-    return error_of(extreme_singular_values(adapter, 1e-8, 10), sigma(0), sigma(n - 1),
+    return error_of(extreme_singular_values(adapter, 1e-8, 60), sigma(0), sigma(n - 1),
                     analysis::detail::svd_error(n, n) * sigma(0));
   });
 }

@@ -101,6 +101,8 @@ struct LargestEigenvalue {
 template <typename Real>
 std::optional<LargestEigenvalue> largest_eigenvalue(Workspace& workspace, const Matrix<Real>& G) {
   const Index p = G.rows();
+  // In double: that product in float reads memory that was never written, in OpenBLAS 0.3.21's
+  // kernels for SSE.
   const auto symmetric = G.template selfadjointView<Eigen::Lower>();
   constexpr double settled = 1e-4;
   constexpr Index steps = 80;

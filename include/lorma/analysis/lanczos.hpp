@@ -22,7 +22,8 @@ struct RitzPair {
 };
 
 /// Until the value settles to `tolerance`, `most` steps or p at most; apply(v) is the operator, p x
-/// p, of norm near 1. Cost: one product a step, p numbers, and 8 p flops for each step before it.
+/// p, of any size that its products bear. Not settled where one of them is not finite. Cost: one
+/// product a step, p numbers, and 8 p flops for each step before it.
 template <typename Real, typename Apply>
 RitzPair<Real> first_ritz_pair(Index p, const Apply& apply, double tolerance, Index most) {
   most = std::min(most, p);
@@ -49,9 +50,13 @@ RitzPair<Real> first_ritz_pair(Index p, const Apply& apply, double tolerance, In
     constexpr double nothing = 1e-15;
     const bool is_whole = k + 1 == p || !(beside(k) > nothing * std::abs(diagonal(0)));
     if (is_whole || k + 1 == most || k + 1 == next) {
+      // The solver takes numbers for zero that are small beside 1.
+      const Real largest =
+          std::max(diagonal.head(k + 1).cwiseAbs().maxCoeff(), beside.head(k).norm());
+      const Real size = largest > Real(0) ? largest : Real(1);
       Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz;
-      ritz.computeFromTridiagonal(diagonal.head(k + 1), beside.head(k));
-      const double value = ritz.eigenvalues()(k);
+      ritz.computeFromTridiagonal(diagonal.head(k + 1) / size, beside.head(k) / size);
+      const double value = size * ritz.eigenvalues()(k);
       const bool has_settled =
           std::isfinite(value) && (is_whole || std::abs(value - before) <= tolerance * value);
       if (has_settled || is_whole || k + 1 == most) {
