@@ -9,7 +9,7 @@ setup:
 	@scripts/setup.sh
 
 setup-tests:
-	@scripts/setup.sh clang libomp-dev
+	@scripts/setup.sh clang lld libomp-dev
 
 demo: setup ## adapt a real layer with LoRA, None, LoRMA+ and LoRMA_pi
 	scripts/build.sh release lorma_demo

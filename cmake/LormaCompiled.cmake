@@ -16,10 +16,6 @@ function(lorma_compile name macro folder)
   set_target_properties(lorma_${name} PROPERTIES UNITY_BUILD ${LORMA_TOGETHER} UNITY_BUILD_MODE GROUP)
   set_target_properties(lorma_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)
   target_compile_definitions(lorma_${name} PUBLIC ${macro})
-  # Numerics are run more often than compiled, also where the programs are not optimized.
-  if(name STREQUAL "compiled" AND NOT LORMA_SANITIZE)
-    target_compile_options(lorma_${name} PRIVATE $<$<CONFIG:Debug>:-O1>)
-  endif()
   target_link_libraries(lorma_${name} PUBLIC ${ARGN} PRIVATE $<BUILD_INTERFACE:lorma_program_options>)
   foreach(component IN LISTS LORMA_CODE_COMPONENTS)
     target_link_libraries(lorma_${name} PUBLIC lorma_${component})
@@ -27,6 +23,11 @@ function(lorma_compile name macro folder)
   set(LORMA_COMPONENTS ${LORMA_COMPONENTS} ${name} PARENT_SCOPE)
 endfunction()
 
+# Decompositions cost more where they run without optimization than it takes to compile.
+if(NOT LORMA_SANITIZE)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/decompositions.cpp
+                              PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Debug>:-O1>)
+endif()
 lorma_compile(compiled LORMA_COMPILED "" lorma)
 if(TARGET lorma_safetensors)
   lorma_compile(compiled_io LORMA_COMPILED_IO io/ lorma_compiled lorma_safetensors)

@@ -12,6 +12,7 @@ template Lu<double> lu(const Matrix<double>&);
 template std::optional<Matrix<double>> cholesky(const Matrix<double>&, double);
 template Matrix<double> orthonormal(const Matrix<double>&);
 template Matrix<double> triangle(const Matrix<double>&);
+template void triangle_in_place<double>(Eigen::Ref<Matrix<double>>);
 template Matrix<double> compressed_product(const Matrix<double>&, const Matrix<double>&);
 template Svd<double> thin_svd(const Matrix<double>&);
 template Svd<double> small_svd(const Matrix<double>&);

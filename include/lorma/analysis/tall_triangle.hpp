@@ -11,10 +11,10 @@
 /// Singular values, the right singular vectors, norms and the row space of M are those of R.
 /// Source: Golub and Van Loan, Matrix Computations, section 6.5 (updating a QR factorization).
 
-#include <Eigen/QR>
 #include <algorithm>
 
 #include "lorma/core/types.hpp"
+#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
@@ -55,12 +55,8 @@ class TallTriangle {
   /// factored again.
   void factor() {
     if (filled_ == 0) return;
-    Eigen::Ref<Matrix<Real>> all = stack_.topRows(filled_);
-    const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(all);
+    lorma::detail::triangle_in_place<Real>(stack_.topRows(filled_));
     filled_ = std::min(filled_, cols_);
-    for (Index j = 0; j < filled_; ++j) {
-      stack_.col(j).segment(j + 1, filled_ - j - 1).setZero();  // where reflections were
-    }
   }
 
   Index cols_;

@@ -229,8 +229,7 @@ inline void read_deft(const MethodModule& module, std::vector<Change>& changes) 
   Matrix<double> right = P.cwiseMax(0.0);
   if (decomposition == "qr") {
     if (P.rows() < r) module.refuse("deft_P: expected no more columns than rows");
-    Q = Eigen::HouseholderQR<Matrix<double>>(P).householderQ() *
-        Matrix<double>::Identity(P.rows(), r);
+    Q = lorma::detail::orthonormal(P);
     right = Q;
   } else if (decomposition != "relu") {
     module.config.refuse("decomposition_method", "relu or qr");

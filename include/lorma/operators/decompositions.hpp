@@ -86,6 +86,16 @@ Matrix<Real> triangle(const Matrix<Real>& M) {
       .template triangularView<Eigen::Upper>();
 }
 
+/// R in place of M: what lies below it is zero, and rows beyond min(m, n) mean nothing.
+template <typename Real>
+void triangle_in_place(Eigen::Ref<Matrix<Real>> M) {
+  const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(M);
+  const Index p = std::min(M.rows(), M.cols());
+  for (Index j = 0; j < p; ++j) {
+    M.col(j).segment(j + 1, p - j - 1).setZero();  // where reflections were
+  }
+}
+
 /// A matrix with the nonzero singular values of L R, but no larger than r: with QR of L and of
 /// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
 template <typename Real>
@@ -126,6 +136,7 @@ extern template Lu<double> lu(const Matrix<double>&);
 extern template std::optional<Matrix<double>> cholesky(const Matrix<double>&, double);
 extern template Matrix<double> orthonormal(const Matrix<double>&);
 extern template Matrix<double> triangle(const Matrix<double>&);
+extern template void triangle_in_place<double>(Eigen::Ref<Matrix<double>>);
 extern template Matrix<double> compressed_product(const Matrix<double>&, const Matrix<double>&);
 extern template Svd<double> thin_svd(const Matrix<double>&);
 extern template Svd<double> small_svd(const Matrix<double>&);

@@ -33,10 +33,21 @@ std::map<cufftHandle, Plan>& plans() {
   return it;
 }
 
-std::complex<double> root(long long k, long long n) {
-  const double angle = 2.0 * std::numbers::pi * double(k % n) / double(n);
-  return {std::cos(angle), std::sin(angle)};
-}
+/// The n-th roots of unity.
+class Roots {
+ public:
+  explicit Roots(long long n) : n_(n) {
+    for (long long k = 0; k < n; ++k) {
+      const double angle = 2.0 * std::numbers::pi * double(k) / double(n);
+      values_.emplace_back(std::cos(angle), std::sin(angle));
+    }
+  }
+  std::complex<double> operator()(long long k) const { return values_[std::size_t(k % n_)]; }
+
+ private:
+  long long n_;
+  std::vector<std::complex<double>> values_;
+};
 
 /// Runs or records a call of a plan, which must still exist then, with the work area of now.
 template <typename F>
@@ -63,11 +74,12 @@ cufftResult forward(const Plan& p, const R* in, void* out) {
   const R* x = stand_in::resolve_as<R>(in, std::size_t(p.n * p.batch));
   R* y = stand_in::resolve_as<R>(out, std::size_t(2 * bins * p.batch));
   if (x == nullptr || y == nullptr) return CUFFT_INVALID_VALUE;
+  const Roots root(p.n);
   for (long long c = 0; c < p.batch; ++c) {
     for (long long k = 0; k < bins; ++k) {
       std::complex<double> sum = 0;
       for (long long i = 0; i < p.n; ++i) {
-        sum += double(x[i + c * p.n]) * std::conj(root(i * k, p.n));
+        sum += double(x[i + c * p.n]) * std::conj(root(i * k));
       }
       y[2 * (k + c * bins)] = static_cast<R>(sum.real());
       y[2 * (k + c * bins) + 1] = static_cast<R>(sum.imag());
@@ -82,6 +94,7 @@ cufftResult backward(const Plan& p, void* in, R* out) {
   R* x = stand_in::resolve_as<R>(in, std::size_t(2 * bins * p.batch));
   R* y = stand_in::resolve_as<R>(out, std::size_t(p.n * p.batch));
   if (x == nullptr || y == nullptr) return CUFFT_INVALID_VALUE;
+  const Roots root(p.n);
   std::vector<R> result(std::size_t(p.n * p.batch));
   for (long long c = 0; c < p.batch; ++c) {
     for (long long i = 0; i < p.n; ++i) {
@@ -89,7 +102,7 @@ cufftResult backward(const Plan& p, void* in, R* out) {
       for (long long k = 0; k < bins; ++k) {
         const std::complex<double> v(x[2 * (k + c * bins)], x[2 * (k + c * bins) + 1]);
         const bool own_mirror = k == 0 || 2 * k == p.n;
-        sum += (own_mirror ? 1.0 : 2.0) * (v * root(i * k, p.n)).real();
+        sum += (own_mirror ? 1.0 : 2.0) * (v * root(i * k)).real();
       }
       result[std::size_t(i + c * p.n)] = static_cast<R>(sum);
     }
