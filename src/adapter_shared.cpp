@@ -6,7 +6,6 @@ namespace lorma::inline LORMA_ABI {
 template class BasicWorkspace<HostMemory>;
 template void detail::refuse_shape<ShapeError>(std::string_view, std::string_view, Index, Index,
                                                Index, Index);
-template Matrix<double> detail::pseudo_inverse(const Matrix<double>&);
 LORMA_COMPILED_SHARED(template, float)
 LORMA_COMPILED_SHARED(template, double)
 }  // namespace lorma::inline LORMA_ABI

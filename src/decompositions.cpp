@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The decompositions in double, once for all who link lorma::compiled.
 
+#define LORMA_COMPILING_DECOMPOSITIONS
 #include <lorma/analysis/singular_values.hpp>
-#include <lorma/operators/decompositions.hpp>
+#include <lorma/core/decompositions.hpp>
 
 namespace lorma::inline LORMA_ABI {
 namespace detail {
@@ -16,6 +17,10 @@ template void triangle_in_place<double>(Eigen::Ref<Matrix<double>>);
 template Matrix<double> compressed_product(const Matrix<double>&, const Matrix<double>&);
 template Svd<double> thin_svd(const Matrix<double>&);
 template Svd<double> small_svd(const Matrix<double>&);
+template Vector<double> singular_values_by_jacobi(const Matrix<double>&);
+template Vector<double> singular_values_by_division(const Matrix<double>&);
+template Matrix<double> pseudo_inverse(const Matrix<double>&);
+template EigenPairs<double> eigen_of_tridiagonal(const Vector<double>&, const Vector<double>&);
 
 }  // namespace detail
 

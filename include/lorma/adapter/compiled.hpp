@@ -110,7 +110,6 @@ namespace lorma::inline LORMA_ABI {
 extern template class BasicWorkspace<HostMemory>;
 extern template void detail::refuse_shape<ShapeError>(std::string_view, std::string_view, Index,
                                                       Index, Index, Index);
-extern template Matrix<double> detail::pseudo_inverse(const Matrix<double>&);
 LORMA_COMPILED_SHARED(extern template, float)
 LORMA_COMPILED_SHARED(extern template, double)
 LORMA_COMPILED_INFLATION(extern template, Identity, Factored)

@@ -16,7 +16,6 @@
 /// factorizations, enclosure) is bounded. Otherwise a singular value lies within that interval
 /// around the tolerance and the decomposition decides.
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -25,7 +24,7 @@
 #include "lorma/analysis/inertia.hpp"
 #include "lorma/analysis/lanczos.hpp"
 #include "lorma/analysis/tolerance.hpp"
-#include "lorma/operators/decompositions.hpp"
+#include "lorma/core/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 

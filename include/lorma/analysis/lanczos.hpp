@@ -6,10 +6,10 @@
 /// with full orthogonalization (Golub and Van Loan, Matrix Computations, section 10.1). What it
 /// finds is at most the largest eigenvalue; that it is that one, nothing here proves.
 
-#include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
 
+#include "lorma/core/decompositions.hpp"
 #include "lorma/core/types.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis::detail {
@@ -50,17 +50,16 @@ RitzPair<Real> first_ritz_pair(Index p, const Apply& apply, double tolerance, In
     constexpr double nothing = 1e-15;
     const bool is_whole = k + 1 == p || !(beside(k) > nothing * std::abs(diagonal(0)));
     if (is_whole || k + 1 == most || k + 1 == next) {
-      // The solver takes numbers for zero that are small beside 1.
       const Real largest =
           std::max(diagonal.head(k + 1).cwiseAbs().maxCoeff(), beside.head(k).norm());
       const Real size = largest > Real(0) ? largest : Real(1);
-      Eigen::SelfAdjointEigenSolver<Matrix<Real>> ritz;
-      ritz.computeFromTridiagonal(diagonal.head(k + 1) / size, beside.head(k) / size);
-      const double value = size * ritz.eigenvalues()(k);
+      const auto ritz = lorma::detail::eigen_of_tridiagonal<Real>(diagonal.head(k + 1) / size,
+                                                                  beside.head(k) / size);
+      const double value = size * ritz.values(k);
       const bool has_settled =
           std::isfinite(value) && (is_whole || std::abs(value - before) <= tolerance * value);
       if (has_settled || is_whole || k + 1 == most) {
-        return {value, basis.leftCols(k + 1) * ritz.eigenvectors().col(k), has_settled};
+        return {value, basis.leftCols(k + 1) * ritz.vectors.col(k), has_settled};
       }
       before = value;
       next = k + 1 + std::max<Index>(4, (k + 1) / 8);

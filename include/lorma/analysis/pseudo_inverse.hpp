@@ -15,7 +15,7 @@
 
 #include "lorma/analysis/singular_values.hpp"
 #include "lorma/analysis/tolerance.hpp"
-#include "lorma/operators/decompositions.hpp"
+#include "lorma/core/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 

@@ -93,10 +93,16 @@ RitzPair<Real> last_ritz_pair(const Matrix<Real>& G, const ShiftedFactors<Real>&
     };
     inverse = first_ritz_pair<Real>(G.rows(), apply, settled, most_steps);
   } else {
-    const Eigen::LLT<Matrix<Real>> llt(G);
-    if (llt.info() != Eigen::Success) return inverse;
-    inverse = first_ritz_pair<Real>(
-        G.rows(), [&](const auto& v) { return Vector<Real>(llt.solve(v)); }, settled, most_steps);
+    const auto factor = lorma::detail::cholesky(G, 0.0);
+    if (!factor) return inverse;
+    const auto L = factor->template triangularView<Eigen::Lower>();
+    const auto apply = [&](const auto& v) {
+      Vector<Real> x = v;
+      L.solveInPlace(x);
+      L.transpose().solveInPlace(x);
+      return x;
+    };
+    inverse = first_ritz_pair<Real>(G.rows(), apply, settled, most_steps);
   }
   inverse.value = factors.shift + 1.0 / inverse.value;
   return inverse;

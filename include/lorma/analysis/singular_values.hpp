@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "lorma/backend/eigen_cpu.hpp"
-#include "lorma/operators/decompositions.hpp"
+#include "lorma/core/decompositions.hpp"
 
 #ifdef LORMA_WITH_LAPACKE
 #include <lapacke.h>
@@ -82,8 +82,8 @@ Eigen::VectorXd singular_values_of(Matrix<Real>&& m) {
   throw BackendError("lorma::analysis::singular_values: LAPACK dgesdd did not converge (info " +
                      std::to_string(info) + ")");
 #else
-  if (count <= most_for_jacobi) return Eigen::JacobiSVD<Matrix<Real>>(m).singularValues();
-  return lorma::detail::divided_svd(m, 0).singularValues();
+  if (count <= most_for_jacobi) return lorma::detail::singular_values_by_jacobi(m);
+  return lorma::detail::singular_values_by_division(m);
 #endif
 }
 

@@ -13,8 +13,8 @@
 
 #include <algorithm>
 
+#include "lorma/core/decompositions.hpp"
 #include "lorma/core/types.hpp"
-#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 

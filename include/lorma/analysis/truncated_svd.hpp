@@ -13,8 +13,8 @@
 
 #include "lorma/analysis/singular_values.hpp"
 #include "lorma/analysis/tolerance.hpp"
+#include "lorma/core/decompositions.hpp"
 #include "lorma/core/random.hpp"
-#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 

@@ -4,23 +4,13 @@
 
 /// No inflation, the naive multiplier I(M) = M of rank r, for ablation. Starts as a projector.
 
-#include <Eigen/QR>
 #include <cmath>
 
+#include "lorma/core/decompositions.hpp"
 #include "lorma/core/random.hpp"
 #include "lorma/inflation/inflation.hpp"
 
 namespace lorma::inline LORMA_ABI {
-
-namespace detail {
-
-/// A template so that only who calls it compiles a decomposition.
-template <typename Real>
-Matrix<Real> pseudo_inverse(const Matrix<Real>& m) {
-  return m.completeOrthogonalDecomposition().pseudoInverse();
-}
-
-}  // namespace detail
 
 struct None {
   static constexpr std::string_view name = "None";

@@ -9,28 +9,28 @@
 /// Wozniakowski, SIAM J. Matrix Anal. Appl. 13, 1992, theorem 4.2), so the bound fails for n =
 /// 10000 with probability 1e-8, and is never more than 16 % above sigma_1.
 
-#include <Eigen/Eigenvalues>
 #include <cmath>
 #include <random>
 
+#include "lorma/core/decompositions.hpp"
 #include "lorma/core/types.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
 
 /// sigma_1(M) <= result <= 1.16 sigma_1(M) for M with n columns; gram(x) replaces x by M^T M x.
-/// NaN if a product overflows.
-template <typename Gram>
+/// NaN if a product overflows. Real is double, a parameter so that only callers pay.
+template <typename Real = double, typename Gram>
 double bound_largest_singular_value(Index n, Gram&& gram) {
   constexpr Index most = 24;
   std::mt19937_64 urbg(1);
   std::normal_distribution<double> normal;
-  Eigen::VectorXd x(n), last = Eigen::VectorXd::Zero(n);
-  for (double& entry : x) entry = normal(urbg);
+  Vector<Real> x(n), last = Vector<Real>::Zero(n);
+  for (Real& entry : x) entry = normal(urbg);
   x.normalize();
-  Eigen::VectorXd diagonal(most), beside(most);
+  Vector<Real> diagonal(most), beside(most);
   Index steps = 0;
   while (steps < most) {
-    Eigen::VectorXd y = x;
+    Vector<Real> y = x;
     gram(y);
     diagonal(steps) = x.dot(y);
     y -= diagonal(steps) * x;
@@ -44,11 +44,9 @@ double bound_largest_singular_value(Index n, Gram&& gram) {
   }
   const double size = diagonal.head(steps).sum();  // the trace: none of its terms is negative
   if (!(size > 0.0 && std::isfinite(size))) return size;
-  // Eigen's deflation ignores the scale of the matrix: it is right at 1.
-  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen;
-  eigen.computeFromTridiagonal(diagonal.head(steps) / size, beside.head(steps - 1) / size,
-                               Eigen::EigenvaluesOnly);
-  return std::sqrt(eigen.eigenvalues()(steps - 1) * size / 0.75);
+  const auto ritz =
+      eigen_of_tridiagonal<Real>(diagonal.head(steps) / size, beside.head(steps - 1) / size);
+  return std::sqrt(ritz.values(steps - 1) * size / 0.75);
 }
 
 }  // namespace lorma::inline LORMA_ABI::detail

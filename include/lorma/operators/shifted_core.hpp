@@ -15,8 +15,8 @@
 
 #include <limits>
 
+#include "lorma/core/decompositions.hpp"
 #include "lorma/core/plus_factors.hpp"
-#include "lorma/operators/decompositions.hpp"
 
 namespace lorma::inline LORMA_ABI {
 

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef LORMA_OPERATORS_DECOMPOSITIONS_HPP
-#define LORMA_OPERATORS_DECOMPOSITIONS_HPP
+#ifndef LORMA_CORE_DECOMPOSITIONS_HPP
+#define LORMA_CORE_DECOMPOSITIONS_HPP
 
 /// The dense decompositions that the library is built on, each instantiated in one place.
 ///
 /// All are templates (Real is double), so only callers pay their compile time; with LORMA_COMPILED
-/// they are linked from src/decompositions.cpp and nobody pays.
+/// they are linked from src/decompositions.cpp, and nobody pays for them or for Eigen's modules.
 
-#include <Eigen/Cholesky>
-#include <Eigen/LU>
-#include <Eigen/QR>
-#include <Eigen/SVD>
 #include <algorithm>
 #include <cmath>
 #include <optional>
 
 #include "lorma/core/error.hpp"
 #include "lorma/core/types.hpp"
+
+#if !defined(LORMA_COMPILED) || defined(LORMA_COMPILING_DECOMPOSITIONS)
+#define LORMA_DEFINES_DECOMPOSITIONS
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+#include <Eigen/LU>
+#include <Eigen/QR>
+#include <Eigen/SVD>
+#endif
 
 namespace lorma::inline LORMA_ABI {
 
@@ -44,6 +49,65 @@ struct Lu {
   Determinant determinant() const;
 };
 
+/// Eigenvalues, ascending, and their vectors.
+template <typename Real>
+struct EigenPairs {
+  Vector<Real> values;
+  Matrix<Real> vectors;
+};
+
+template <typename Real>
+Lu<Real> lu(const Matrix<Real>& M);
+
+/// L of M = L L^T, of which the lower triangle is read; nothing unless M is positive definite with
+/// an estimated 1 / condition above `margin`.
+template <typename Real>
+std::optional<Matrix<Real>> cholesky(const Matrix<Real>& M, double margin);
+
+/// Q of M = Q R (m x min(m, n)): columns that span those of M, or more if M is rank deficient.
+template <typename Real>
+Matrix<Real> orthonormal(const Matrix<Real>& M);
+
+/// R of M = Q R (min(m, n) x n): all that norms and singular values of M depend on.
+template <typename Real>
+Matrix<Real> triangle(const Matrix<Real>& M);
+
+/// R in place of M: what lies below it is zero, and rows beyond min(m, n) mean nothing.
+template <typename Real>
+void triangle_in_place(Eigen::Ref<Matrix<Real>> M);
+
+/// A matrix with the nonzero singular values of L R, but no larger than r: with QR of L and of
+/// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
+template <typename Real>
+Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R);
+
+/// Of a finite M whose largest entries are near 1: U is m x p and V n x p, p = min(m, n). Throws
+/// BackendError where it does not converge.
+template <typename Real>
+Svd<Real> thin_svd(const Matrix<Real>& M);
+
+/// The same for a small square M by Jacobi's method, which gives small singular values more
+/// exactly.
+template <typename Real>
+Svd<Real> small_svd(const Matrix<Real>& M);
+
+/// The singular values of such an M by Jacobi's method, and by that of thin_svd.
+template <typename Real>
+Vector<Real> singular_values_by_jacobi(const Matrix<Real>& M);
+template <typename Real>
+Vector<Real> singular_values_by_division(const Matrix<Real>& M);
+
+/// M^+, by a complete orthogonal decomposition.
+template <typename Real>
+Matrix<Real> pseudo_inverse(const Matrix<Real>& M);
+
+/// Of the symmetric matrix with that diagonal and that one beside it, one shorter; its largest
+/// entries must be near 1, as Eigen takes numbers for zero that are small beside that.
+template <typename Real>
+EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside);
+
+#ifdef LORMA_DEFINES_DECOMPOSITIONS
+
 template <typename Real>
 Determinant Lu<Real>::determinant() const {
   Determinant result{static_cast<double>(rows.determinant()), 0.0};
@@ -61,8 +125,6 @@ Lu<Real> lu(const Matrix<Real>& M) {
   return {lu.matrixLU(), lu.permutationP()};
 }
 
-/// L of M = L L^T; nothing unless M is positive definite with an estimated 1 / condition above
-/// `margin`.
 template <typename Real>
 std::optional<Matrix<Real>> cholesky(const Matrix<Real>& M, double margin) {
   const Eigen::LLT<Matrix<Real>> llt(M);
@@ -70,14 +132,12 @@ std::optional<Matrix<Real>> cholesky(const Matrix<Real>& M, double margin) {
   return llt.matrixLLT();
 }
 
-/// Q of M = Q R (m x min(m, n)): columns that span those of M, or more if M is rank deficient.
 template <typename Real>
 Matrix<Real> orthonormal(const Matrix<Real>& M) {
   const Eigen::HouseholderQR<Matrix<Real>> qr(M);
   return qr.householderQ() * Matrix<Real>::Identity(M.rows(), std::min(M.rows(), M.cols()));
 }
 
-/// R of M = Q R (min(m, n) x n): all that norms and singular values of M depend on.
 template <typename Real>
 Matrix<Real> triangle(const Matrix<Real>& M) {
   const Eigen::HouseholderQR<Matrix<Real>> qr(M);
@@ -86,7 +146,6 @@ Matrix<Real> triangle(const Matrix<Real>& M) {
       .template triangularView<Eigen::Upper>();
 }
 
-/// R in place of M: what lies below it is zero, and rows beyond min(m, n) mean nothing.
 template <typename Real>
 void triangle_in_place(Eigen::Ref<Matrix<Real>> M) {
   const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(M);
@@ -96,15 +155,12 @@ void triangle_in_place(Eigen::Ref<Matrix<Real>> M) {
   }
 }
 
-/// A matrix with the nonzero singular values of L R, but no larger than r: with QR of L and of
-/// R^T, L R = Q_L (R_L R_R^T) Q_R^T. L is m x r, R is r x n; the result is at most r x r.
 template <typename Real>
 Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
   return triangle(L) * triangle<Real>(R.transpose()).transpose();
 }
 
-/// Eigen's decomposition of a finite M whose largest entries are near 1. Numbers too small to
-/// affect any rounding are dropped: they make Eigen 3.4 run past its arrays. Throws BackendError.
+/// Numbers too small to affect any rounding are dropped: they make Eigen 3.4 run past its arrays.
 template <typename Real>
 Eigen::BDCSVD<Matrix<Real>> divided_svd(const Matrix<Real>& M, unsigned wanted) {
   constexpr double unseen = 0x1p-800;
@@ -114,7 +170,6 @@ Eigen::BDCSVD<Matrix<Real>> divided_svd(const Matrix<Real>& M, unsigned wanted) 
   throw BackendError("lorma: the singular value decomposition did not converge");
 }
 
-/// U is m x p and V n x p, p = min(m, n).
 template <typename Real>
 Svd<Real> thin_svd(const Matrix<Real>& M) {
   if (M.size() == 0) return {Matrix<Real>(M.rows(), 0), Vector<Real>(0), Matrix<Real>(M.cols(), 0)};
@@ -122,13 +177,35 @@ Svd<Real> thin_svd(const Matrix<Real>& M) {
   return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
 }
 
-/// The same for a small square M by Jacobi's method, which gives small singular values more
-/// exactly.
 template <typename Real>
 Svd<Real> small_svd(const Matrix<Real>& M) {
   const Eigen::JacobiSVD<Matrix<Real>> svd(M, Eigen::ComputeFullU | Eigen::ComputeFullV);
   return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
 }
+
+template <typename Real>
+Vector<Real> singular_values_by_jacobi(const Matrix<Real>& M) {
+  return Eigen::JacobiSVD<Matrix<Real>>(M).singularValues();
+}
+
+template <typename Real>
+Vector<Real> singular_values_by_division(const Matrix<Real>& M) {
+  return divided_svd(M, 0).singularValues();
+}
+
+template <typename Real>
+Matrix<Real> pseudo_inverse(const Matrix<Real>& M) {
+  return M.completeOrthogonalDecomposition().pseudoInverse();
+}
+
+template <typename Real>
+EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside) {
+  Eigen::SelfAdjointEigenSolver<Matrix<Real>> solver;
+  solver.computeFromTridiagonal(diagonal, beside);
+  return {solver.eigenvalues(), solver.eigenvectors()};
+}
+
+#endif
 
 #ifdef LORMA_COMPILED
 extern template struct Lu<double>;
@@ -140,6 +217,11 @@ extern template void triangle_in_place<double>(Eigen::Ref<Matrix<double>>);
 extern template Matrix<double> compressed_product(const Matrix<double>&, const Matrix<double>&);
 extern template Svd<double> thin_svd(const Matrix<double>&);
 extern template Svd<double> small_svd(const Matrix<double>&);
+extern template Vector<double> singular_values_by_jacobi(const Matrix<double>&);
+extern template Vector<double> singular_values_by_division(const Matrix<double>&);
+extern template Matrix<double> pseudo_inverse(const Matrix<double>&);
+extern template EigenPairs<double> eigen_of_tridiagonal(const Vector<double>&,
+                                                        const Vector<double>&);
 #endif
 
 }  // namespace detail
