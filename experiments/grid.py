@@ -18,6 +18,7 @@ FULL_RATES = (1.5e-5, 5e-5, 1.5e-4, 4e-4, 1.2e-3)
 PAPER_RATE = 4e-4
 LARGE_RATE = 1.2e-2  #: where multipliers go far
 ADAPTERS = ("lora", "plus", "pi")
+WIDE = ("intermediate.dense", "output.dense")  #: the feed-forward layers
 
 
 class Results:
@@ -93,6 +94,14 @@ def frozen_sweep(results: Results, method: str) -> list[Settings]:
             for rate in sorted({*chosen, PAPER_RATE} if chosen else ()) for seed in SEEDS]
 
 
+def wide_sweep(results: Results, method: str) -> list[Settings]:
+    """Feed-forward layers, whose change goes farther at the same rate: the one chosen on movies and the two below."""
+    chosen = tuned_rate(results, "movies", method)
+    last = -1 if chosen is None else rates(method).index(chosen)
+    return [Settings(method=method, rate=rate, seed=seed, targets=WIDE)
+            for rate in rates(method)[max(last - 2, 0):last + 1] for seed in SEEDS]
+
+
 def baseline(results: Results) -> Iterator[Settings]:
     """1. Six methods, each with its own rate; adapters over a head that is trained before and stays; other heads."""
     for methods in (ADAPTERS, ("head", "none", "full")):
@@ -127,9 +136,8 @@ def rank(results: Results) -> Iterator[Settings]:
     for task in ("movies", "gloss"):
         for r in (1, 64, 4, 16, 2, 32):
             yield from _tuned(results, ADAPTERS, task, rank=r)
-    wide = {"targets": ("intermediate.dense", "output.dense")}
-    yield from _tuned(results, ("lora",), rank=8, **wide)
-    yield from _tuned(results, ("plus", "pi"), rank=8, **wide)
+    for method in ADAPTERS:
+        yield from wide_sweep(results, method)
 
 
 def deficient(results: Results) -> Iterator[Settings]:

@@ -10,7 +10,7 @@ from measures import area, ratios, verdict
 from pages import plot, table
 from settings import LABELS, Settings
 
-from .common import (at, better, comparison, curves, found, gain, no_worse, outcome, percent, sentences, tuned,
+from .common import (at, best_of, better, comparison, curves, found, gain, no_worse, outcome, percent, sentences, tuned,
                      values)
 
 METHODS = ("head", "lora", "plus", "pi", "none", "full")
@@ -41,15 +41,6 @@ def sweeps(results: Results) -> str:
     return table(["", *("rate: dev loss, area" for _ in range(5))], rows) + "\n**Bold**: the rate chosen.\n"
 
 
-def frozen_head(results: Results, method: str) -> list[dict]:
-    """The rate of least dev loss among the runs whose head was trained before and stays."""
-    groups: dict[float, list[dict]] = {}
-    for run in found(results, frozen_sweep(results, method)):
-        groups.setdefault(run["settings"]["rate"], []).append(run)
-    whole = [runs for runs in groups.values() if len(runs) == len(SEEDS)]
-    return min(whole, key=lambda runs: mean(run["dev"]["loss"] for run in runs), default=[])
-
-
 def heads(results: Results) -> str:
     """What the head's start alone does to the first 40 steps."""
     rows = []
@@ -67,7 +58,7 @@ def heads(results: Results) -> str:
 def chapter(results: Results, docs):
     own = {LABELS[m]: tuned(results, m) for m in METHODS}
     paper = {LABELS[m]: at(results, m, PAPER_RATE) for m in METHODS}
-    frozen = {LABELS[m]: frozen_head(results, m) for m in ADAPTERS}
+    frozen = {LABELS[m]: best_of(results, frozen_sweep(results, m)) for m in ADAPTERS}
     frozen_paper = {LABELS[m]: at(results, m, PAPER_RATE, head="frozen") for m in ADAPTERS}
     plot(docs / "baseline-own.svg", "Loss, each method at its own rate", *LOSS, curves(own), log_x=False)
     plot(docs / "baseline-paper.svg", "Loss, all at the paper's rate", *LOSS, curves(paper), log_x=False)

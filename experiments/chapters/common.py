@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from statistics import mean
 from typing import Callable, Optional, Sequence
 
 from grid import MORE_SEEDS, SEEDS, Results, tuned_rate
@@ -28,6 +29,15 @@ def tuned(results: Results, method: str, task: str = "movies", swept: Optional[s
     """At the rate that the sweep on `swept` (the task, unless said) chose; nothing before it has."""
     rate = tuned_rate(results, swept or task, method)
     return [] if rate is None else at(results, method, rate, task=task, **fields)
+
+
+def best_of(results: Results, sweep: Sequence[Settings]) -> list[dict]:
+    """The runs at the rate of a sweep with the least mean dev loss, among the rates that have all seeds."""
+    groups: dict[float, list[dict]] = {}
+    for run in found(results, sweep):
+        groups.setdefault(run["settings"]["rate"], []).append(run)
+    whole = [runs for runs in groups.values() if len(runs) == len(SEEDS)]
+    return min(whole, key=lambda runs: mean(run["dev"]["loss"] for run in runs), default=[])
 
 
 def values(runs: Runs, of: Callable[[dict], Optional[float]]) -> Interval:

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from grid import ADAPTERS, Results
+from grid import ADAPTERS, Results, wide_sweep
 from measures import area, last, score
 from pages import plot, table
 from settings import LABELS
 
-from .common import better, comparison, gain, outcome, sentences, tuned, values
+from .common import best_of, better, comparison, gain, outcome, sentences, tuned, values
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
-WIDE = ("intermediate.dense", "output.dense")
 #: The paper's rank of the change at r = 8, of 1024; what it is for r = 8 and 384.
 CHANGES = {"lora": ("8", 8), "plus": ("8", 8), "pi": ("1021 of 1024", 384)}
 
@@ -48,6 +47,10 @@ def chapter(results: Results, docs):
         said = "cannot be told here" if not got.count else "holds here" if abs(got.mean - wanted) <= 4 else \
             "does not hold here"
         claims.append([f"rank of the change by {LABELS[method]}, r = 8", there, f"{got.text(0)} of 384", said, "rank"])
-    blocks["wide"] = comparison({LABELS[m]: tuned(results, m, targets=WIDE) for m in ADAPTERS}, "LoRA")
+    wide = {m: best_of(results, wide_sweep(results, m)) for m in ADAPTERS}
+    blocks["wide"] = comparison({LABELS[m]: runs for m, runs in wide.items()}, "LoRA")
+    for m in ("plus", "pi"):
+        says.append((f"The feed-forward layers, at equal parameters: the accuracy of {LABELS[m]} against LoRA's "
+                     f"({gain(wide[m], wide['lora'])})", better(wide[m], wide["lora"])))
     blocks["says"] = sentences(says)
     return blocks, claims

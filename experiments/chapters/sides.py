@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from grid import ADAPTERS, Results
+from grid import ADAPTERS, WIDE, Results, wide_sweep
 from measures import area, ratios, score
 from pages import table
 from settings import LABELS
 
-from .common import better, gain, outcome, percent, sentences, tuned, values
-from .rank import WIDE
+from .common import best_of, better, gain, outcome, percent, sentences, tuned, values
 
 TARGETS = {"query": ("query",), "query, value": ("query", "value"),
            "query, key, value, output": ("query", "key", "value", "attention.output.dense"), "feed-forward": WIDE}
@@ -26,7 +25,8 @@ def chapter(results: Results, docs):
                        "sides"])
     rows = []
     for label, targets in TARGETS.items():
-        groups = [tuned(results, m, targets=targets) for m in ADAPTERS]
+        groups = [best_of(results, wide_sweep(results, m)) if targets == WIDE else tuned(results, m, targets=targets)
+                  for m in ADAPTERS]
         count = next((f"{run['parameters']:,}" for runs in groups for run in runs), "-")
         rows.append([label, count] + [values(runs, score).text() for runs in groups]
                     + [gain(runs, groups[0]) for runs in groups[1:]])
