@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from statistics import mean
 
 from grid import ADAPTERS, CASES, Results
@@ -20,6 +21,7 @@ FEATURES = {"examples": "examples to learn from", "gradient_norm": "norm of the 
             "gradient_share_8": "share of the gradient within rank 8",
             "multiplier_share_8": "share of the multiplier's gradient within rank 8"}
 FEWEST = 5  #: cases under which nothing is said
+SHUFFLES = 199
 
 
 def runs_of(results: Results, method: str, task: str, samples: int) -> list[dict]:
@@ -47,6 +49,14 @@ def errors(x: list[float], won: list[bool]) -> tuple[int, int]:
     return wrong, constant
 
 
+def chance(columns: list[list[float]], won: list[bool]) -> float:
+    """How often the best of these features does as well on winners dealt out at random."""
+    def best(winners):
+        return max(constant - wrong for wrong, constant in (errors(x, winners) for x in columns))
+    order, seen = random.Random(1), best(won)
+    return (1 + sum(best(order.sample(won, len(won))) >= seen for _ in range(SHUFFLES))) / (1 + SHUFFLES)
+
+
 def chapter(results: Results, docs):
     rows, cases = [], []
     for task, samples in CASES:
@@ -68,7 +78,13 @@ def chapter(results: Results, docs):
         if wrong < constant:
             says.append(f"- A threshold on {label} errs {wrong} times of {len(x)}, always naming the commoner winner "
                         f"{constant} times; it is one of {len(FEATURES)} features that were tried.")
-    said = "cannot be told here" if len(cases) < FEWEST else "a weak rule, see there" if says else "no rule found"
+    said = "cannot be told here" if len(cases) < FEWEST else "no rule found"
+    if says:
+        columns = [[known[key] for known, _ in cases] for key in FEATURES]
+        luck = chance(columns, [difference > 0 for _, difference in cases])
+        says.append(f"- The best of {len(FEATURES)} features does as well on winners dealt out at random in "
+                    f"{100 * luck:.0f} % of {SHUFFLES} deals.")
+        said = "a rule, see there" if luck < 0.05 else "no rule that these cases carry"
     if not says:
         says.append("- Too few cases yet." if len(cases) < FEWEST else
                     "- No feature names the winner of LoRMA+ and LoRMA_pi better than the commoner one, always named.")
