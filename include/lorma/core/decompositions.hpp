@@ -56,6 +56,7 @@ struct EigenPairs {
   Matrix<Real> vectors;
 };
 
+/// Of an n x n matrix. Cost 2/3 n^3.
 template <typename Real>
 Lu<Real> lu(const Matrix<Real>& M);
 
@@ -72,7 +73,8 @@ Matrix<Real> orthonormal(const Matrix<Real>& M);
 template <typename Real>
 Matrix<Real> triangle(const Matrix<Real>& M);
 
-/// R in place of M: what lies below it is zero, and rows beyond min(m, n) mean nothing.
+/// R in place of M, m x n: what lies below it is zero, and rows beyond min(m, n) mean nothing. Cost
+/// 2 m n^2 for m >= n.
 template <typename Real>
 void triangle_in_place(Eigen::Ref<Matrix<Real>> M);
 
@@ -97,12 +99,13 @@ Vector<Real> singular_values_by_jacobi(const Matrix<Real>& M);
 template <typename Real>
 Vector<Real> singular_values_by_division(const Matrix<Real>& M);
 
-/// M^+, by a complete orthogonal decomposition.
+/// M^+, n x m of M, m x n, by a complete orthogonal decomposition. Cost O(m n min(m, n)).
 template <typename Real>
 Matrix<Real> pseudo_inverse(const Matrix<Real>& M);
 
-/// Of the symmetric matrix with that diagonal and that one beside it, one shorter; its largest
-/// entries must be near 1, as Eigen takes numbers for zero that are small beside that.
+/// Of the symmetric n x n matrix with that diagonal and that one beside it, one shorter; its
+/// largest entries must be near 1, as Eigen takes numbers for zero that are small beside that. Cost
+/// O(n^3).
 template <typename Real>
 EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside);
 
@@ -205,6 +208,7 @@ EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector
   return {solver.eigenvalues(), solver.eigenvectors()};
 }
 
+#undef LORMA_DEFINES_DECOMPOSITIONS
 #endif
 
 #ifdef LORMA_COMPILED

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decompositions against what defines them.
+
+#include <doctest/doctest.h>
+
+#include <lorma/core/decompositions.hpp>
+
+#include "../support/random_matrices.hpp"
+
+using lorma::Index;
+using lorma::Matrix;
+using lorma::Vector;
+using lorma_tests::random_matrix;
+namespace detail = lorma::detail;
+
+namespace {
+
+constexpr Index sizes[][2] = {{1, 1}, {1, 5}, {5, 1}, {7, 7}, {13, 4}, {4, 13}};
+
+double rounding(const Matrix<double>& M) {
+  return 20.0 * static_cast<double>(M.rows() + M.cols()) * 0x1p-53;
+}
+
+}  // namespace
+
+TEST_CASE("a triangle in place has the Gram matrix of what it replaces, and zeros below") {
+  for (const auto [m, n] : sizes) {
+    const Matrix<double> M = random_matrix<double>(m, n, 1);
+    Matrix<double> inside = Matrix<double>::Constant(m + 2, n + 1, 9.0);  // strided
+    inside.block(1, 0, m, n) = M;
+    detail::triangle_in_place<double>(inside.block(1, 0, m, n));
+    const Matrix<double> R = inside.block(1, 0, std::min(m, n), n);
+    for (Index j = 0; j < n; ++j) {
+      for (Index i = j + 1; i < R.rows(); ++i) CHECK(R(i, j) == 0.0);
+    }
+    CHECK((R.transpose() * R - M.transpose() * M).norm() <= rounding(M) * M.squaredNorm());
+    CHECK(inside.row(0) == Matrix<double>::Constant(1, n + 1, 9.0));
+    CHECK(inside.col(n) == Matrix<double>::Constant(m + 2, 1, 9.0));
+  }
+}
+
+TEST_CASE("the pseudo-inverse obeys Penrose's four equations, also of a deficient matrix") {
+  for (const auto [m, n] : sizes) {
+    Matrix<double> M = random_matrix<double>(m, n, 2);
+    if (n > 3) M.col(2) = M.col(0);
+    const Matrix<double> P = detail::pseudo_inverse(M);
+    const double bound = rounding(M) * M.norm() * P.norm();
+    CHECK((M * P * M - M).norm() <= bound * M.norm());
+    CHECK((P * M * P - P).norm() <= bound * P.norm());
+    CHECK((M * P - (M * P).transpose()).norm() <= bound);
+    CHECK((P * M - (P * M).transpose()).norm() <= bound);
+  }
+}
+
+TEST_CASE("eigenvalues of a tridiagonal matrix ascend, and their vectors are orthonormal") {
+  for (const Index n : {1, 2, 7, 24}) {
+    const Vector<double> diagonal = random_matrix<double>(n, 1, 3);
+    const Vector<double> beside = random_matrix<double>(n, 1, 4).topRows(n - 1);
+    Matrix<double> T = diagonal.asDiagonal();
+    T.diagonal(1) = beside;
+    T.diagonal(-1) = beside;
+    const auto found = detail::eigen_of_tridiagonal<double>(diagonal, beside);
+    const Matrix<double> V = found.vectors;
+    CHECK((T * V - V * found.values.asDiagonal()).norm() <= rounding(T) * T.norm());
+    CHECK((V.transpose() * V - Matrix<double>::Identity(n, n)).norm() <= rounding(T));
+    for (Index i = 1; i < n; ++i) CHECK(found.values(i - 1) <= found.values(i));
+  }
+}
+
+TEST_CASE("both ways to singular values agree") {
+  for (const auto [m, n] : sizes) {
+    const Matrix<double> M = random_matrix<double>(m, n, 5);
+    const Vector<double> one = detail::singular_values_by_jacobi(M);
+    const Vector<double> other = detail::singular_values_by_division(M);
+    REQUIRE(one.size() == std::min(m, n));
+    CHECK((one - other).norm() <= rounding(M) * M.norm());
+  }
+}
