@@ -9,9 +9,9 @@ function(lorma_compile name macro folder)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${folder}*.cpp)
   add_library(lorma_${name} STATIC ${sources})
   add_library(lorma::${name} ALIAS lorma_${name})
-  # Adapters have most of what they instantiate in common.
+  # Adapters have most of what they instantiate in common, and so has the inverse of their multiplier.
   set(adapters ${sources})
-  list(FILTER adapters INCLUDE REGEX "/adapter_[a-z_]*\\.cpp$")
+  list(FILTER adapters INCLUDE REGEX "/(adapter|operators)_[a-z_]*\\.cpp$")
   set_source_files_properties(${adapters} PROPERTIES UNITY_GROUP adapters)
   set_target_properties(lorma_${name} PROPERTIES UNITY_BUILD ${LORMA_TOGETHER} UNITY_BUILD_MODE GROUP)
   set_target_properties(lorma_${name} PROPERTIES EXPORT_NAME ${name} POSITION_INDEPENDENT_CODE ON)

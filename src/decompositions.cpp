@@ -2,11 +2,9 @@
 // The decompositions in double, once for all who link lorma::compiled.
 
 #define LORMA_COMPILING_DECOMPOSITIONS
-#include <lorma/analysis/singular_values.hpp>
 #include <lorma/core/decompositions.hpp>
 
-namespace lorma::inline LORMA_ABI {
-namespace detail {
+namespace lorma::inline LORMA_ABI::detail {
 
 template struct Lu<double>;
 template Lu<double> lu(const Matrix<double>&);
@@ -19,11 +17,8 @@ template Svd<double> thin_svd(const Matrix<double>&);
 template Svd<double> small_svd(const Matrix<double>&);
 template Vector<double> singular_values_by_jacobi(const Matrix<double>&);
 template Vector<double> singular_values_by_division(const Matrix<double>&);
+template Vector<double> singular_values_in_place(Matrix<double>&&);
 template Matrix<double> pseudo_inverse(const Matrix<double>&);
 template EigenPairs<double> eigen_of_tridiagonal(const Vector<double>&, const Vector<double>&);
 
-}  // namespace detail
-
-template Eigen::VectorXd analysis::detail::singular_values_of(Matrix<double>&&);
-
-}  // namespace lorma::inline LORMA_ABI
+}  // namespace lorma::inline LORMA_ABI::detail

@@ -67,12 +67,15 @@ TEST_CASE("eigenvalues of a tridiagonal matrix ascend, and their vectors are ort
   }
 }
 
-TEST_CASE("both ways to singular values agree") {
+TEST_CASE("all ways to singular values agree") {
   for (const auto [m, n] : sizes) {
     const Matrix<double> M = random_matrix<double>(m, n, 5);
     const Vector<double> one = detail::singular_values_by_jacobi(M);
     const Vector<double> other = detail::singular_values_by_division(M);
     REQUIRE(one.size() == std::min(m, n));
     CHECK((one - other).norm() <= rounding(M) * M.norm());
+    const Vector<double> chosen = detail::singular_values_in_place(Matrix<double>(M));
+    CHECK((one - chosen).norm() <= rounding(M) * M.norm());
   }
+  CHECK(detail::singular_values_in_place(Matrix<double>(0, 3)).size() == 0);
 }

@@ -13,11 +13,11 @@ namespace lorma::inline LORMA_ABI::analysis {
 namespace detail {
 
 /// The rank of a product of factors, counted with the tolerance of the m x n matrix it stands for.
-template <typename S>
-Index rank_of_product(std::string_view function, const Matrix<double>& L, const Matrix<double>& R) {
+template <typename S, typename Real>
+Index rank_of_product(std::string_view function, const Matrix<Real>& L, const Matrix<Real>& R) {
   // Ranks do not depend on the sizes of L and R.
-  const Matrix<double> left = finite_copy(function, L) / unit_of(L);
-  const Matrix<double> right = finite_copy(function, R) / unit_of(R);
+  const Matrix<Real> left = finite_copy(function, L) / unit_of(L);
+  const Matrix<Real> right = finite_copy(function, R) / unit_of(R);
   const Eigen::VectorXd sigma =
       spectrum_of(function, lorma::detail::compressed_product(left, right)).sigma;
   return count_above(sigma, relative_tolerance<S>(L.rows(), R.cols()) * largest(sigma));
@@ -49,16 +49,17 @@ Index delta_rank(const AdapterType& adapter, const Eigen::MatrixBase<Derived>& W
   constexpr bool pre = std::is_same_v<typename AdapterType::Side, Pre>;
   lorma::detail::check_weight<typename AdapterType::Side>("analysis::delta_rank", "W0",
                                                           adapter.factors(), W0.rows(), W0.cols());
-  Matrix<double> weight = detail::finite_copy("delta_rank", W0);
+  using Real = DoubleFor<Derived>;
+  Matrix<Real> weight = detail::finite_copy("delta_rank", W0);
   weight /= detail::unit_of(weight);  // no rank depends on its size
   if constexpr (IsPlus<Inflation>) {
     const PlusFactors f = detail::balanced_factors("delta_rank", adapter.factors());
-    return pre ? detail::rank_of_product<S>("delta_rank", f.B, f.A * weight)
-               : detail::rank_of_product<S>("delta_rank", weight * f.B, f.A);
+    return pre ? detail::rank_of_product<S, Real>("delta_rank", f.B, f.A * weight)
+               : detail::rank_of_product<S, Real>("delta_rank", weight * f.B, f.A);
   } else {
-    Matrix<double> change = adapter.inflated().template cast<double>();
+    Matrix<Real> change = adapter.inflated().template cast<Real>();
     change.diagonal().array() -= 1.0;
-    Matrix<double> delta = pre ? Matrix<double>(change * weight) : Matrix<double>(weight * change);
+    const Matrix<Real> delta = pre ? change * weight : weight * change;
     const detail::Spectrum spectrum = detail::spectrum_of("delta_rank", delta);
     const Eigen::VectorXd& sigma = spectrum.sigma;
     // Entries of P carry rounding of the adapter's scalar: it counts against the size of P, not of

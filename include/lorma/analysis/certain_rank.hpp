@@ -17,7 +17,6 @@
 /// around the tolerance and the decomposition decides.
 
 #include <cmath>
-#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -25,6 +24,7 @@
 #include "lorma/analysis/lanczos.hpp"
 #include "lorma/analysis/tolerance.hpp"
 #include "lorma/core/decompositions.hpp"
+#include "lorma/core/random.hpp"
 
 namespace lorma::inline LORMA_ABI::analysis {
 
@@ -57,23 +57,23 @@ void add_square(Matrix<Real>& G, const MatrixView<const Real>& X) {
 }
 
 /// G = M M^T or M^T M, the smaller, lower triangle, by panels of the long side converted to double.
-template <typename Derived>
-Matrix<double> gram(const Eigen::DenseBase<Derived>& m) {
+template <typename Derived, typename Real = DoubleFor<Derived>>
+Matrix<Real> gram(const Eigen::DenseBase<Derived>& m) {
   const bool wide = m.cols() >= m.rows();
   const Index p = wide ? m.rows() : m.cols();
   const Index length = wide ? m.cols() : m.rows();
-  Matrix<double> G = Matrix<double>::Zero(p, p);
+  Matrix<Real> G = Matrix<Real>::Zero(p, p);
   const Index width = std::clamp<Index>((Index(1) << 22) / std::max<Index>(p, 1), 64, 1024);
   // Panels keep the order of m, so that converting them reads and writes in sequence.
   constexpr int order = Derived::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
-  Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, order> panel;
+  Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic, order> panel;
   for (Index j = 0; j < length; j += width) {
     const Index count = std::min(width, length - j);
     if (wide) {
-      panel = m.derived().middleCols(j, count).template cast<double>();
+      panel = m.derived().middleCols(j, count).template cast<Real>();
       add_square(G, as_const(view_of(panel)));
     } else {
-      panel = m.derived().middleRows(j, count).template cast<double>();
+      panel = m.derived().middleRows(j, count).template cast<Real>();
       add_square(G, as_const(view_of(panel)).transposed());
     }
   }
@@ -115,11 +115,12 @@ std::optional<LargestEigenvalue> largest_eigenvalue(Workspace& workspace, const 
   const double size = norm_of(G);
   // |v|^T |G| |v| is at most ||G||_F |v|^2.
   result.low = result.ritz - 6.0 * static_cast<double>(p + 2) * 0x1p-53 * size;
-  Matrix<float> narrow(p, p);
+  using Narrow = std::conditional_t<std::is_same_v<Real, double>, float, Real>;
+  Matrix<Narrow> narrow(p, p);
   for (const double above : {4e-3, 4e-2}) {
     const double mu = result.ritz * (1.0 + above);
-    narrow.template triangularView<Eigen::Lower>() = (-G).template cast<float>();
-    narrow.diagonal() = (mu - G.diagonal().array()).template cast<float>();
+    narrow.template triangularView<Eigen::Lower>() = (-G).template cast<Narrow>();
+    narrow.diagonal() = (mu - G.diagonal().array()).template cast<Narrow>();
     // One rounding of each number to float.
     const double cast = 1.1 * 0x1p-24 * (size + mu * std::sqrt(static_cast<double>(p)));
     const Inertia inertia = inertia_in_place(workspace, view_of(narrow));
@@ -161,13 +162,8 @@ bool has_small_eigenvalues(const Matrix<Real>& G, const Matrix<Real>& factors, I
   const double error = 4.0 * static_cast<double>(columns) * rounding;
   if (8 * columns > p || !(error < 0.25 * threshold)) return false;
   Matrix<Real> V(p, columns);
-  std::uint64_t bits = 1;
-  for (Index j = 0; j < columns; ++j) {
-    for (Index i = 0; i < p; ++i) {
-      bits = bits * 6364136223846793005U + 1442695040888963407U;
-      V(i, j) = static_cast<Real>(bits >> 33) * Real(0x1p-31) - Real(0.5);
-    }
-  }
+  SplitMix64 bits(1);
+  fill_uniform(view_of(V), 0.5, bits);
   const auto L = factors.template triangularView<Eigen::UnitLower>();
   constexpr int iterations = 4;
   for (int i = 0; i < iterations; ++i) {
@@ -273,7 +269,7 @@ RankAnswer certain_rank(std::string_view function, const Eigen::DenseBase<Derive
   constexpr Index worth = 96;
   if constexpr (narrow) {
     if (std::min(m.rows(), m.cols()) >= worth) {
-      Matrix<double> G = gram(m);
+      auto G = gram(m);
       // Squares of finite narrow numbers do not overflow a double.
       if (!std::isfinite(G.trace())) throw_non_finite(function, m.rows(), m.cols());
       const auto answer = rank_by_inertia(G, m.rows(), m.cols(), default_tolerance(m), absolute);
@@ -288,7 +284,9 @@ RankAnswer certain_rank(std::string_view function, const Eigen::DenseBase<Derive
   answer.tolerance = absolute.value_or(relative * spectrum.unit);
   answer.rank = count_above(spectrum.sigma, relative);
   answer.certain =
-      largest(spectrum.sigma) == 0.0 || ((spectrum.sigma.array() - relative).abs() > error).all();
+      largest(spectrum.sigma) == 0.0 ||
+      std::none_of(spectrum.sigma.data(), spectrum.sigma.data() + spectrum.sigma.size(),
+                   [&](double s) { return !(std::abs(s - relative) > error); });
   return answer;
 }
 

@@ -78,8 +78,7 @@ Eigen::VectorXd multiplier_singular_values(std::string_view function, const Adap
     std::sort(sigma.data(), sigma.data() + n, std::greater<>());
     return sigma;
   } else {
-    const Spectrum spectrum = spectrum_of(function, dense_multiplier(function, adapter));
-    return spectrum.sigma * spectrum.unit;
+    return spectrum_of(function, dense_multiplier(function, adapter)).singular_values();
   }
 }
 

@@ -6,7 +6,6 @@
 ///
 ///   std::cout << lorma::analysis::rank_report(W0);
 
-#include <iomanip>
 #include <ostream>
 #include <sstream>
 #include <string>
@@ -38,10 +37,10 @@ struct RankReport {
   /// One JSON object; numbers that are not finite become null.
   std::string to_json() const {
     std::ostringstream out;
-    out << std::setprecision(17);
+    out.precision(17);
     const auto number = [](double value) {
       std::ostringstream text;
-      text << std::setprecision(17);
+      text.precision(17);
       if (std::isfinite(value)) {
         text << value;
       } else {
@@ -65,9 +64,9 @@ struct RankReport {
 
   friend std::ostream& operator<<(std::ostream& out, const RankReport& r) {
     std::ostringstream text;
-    text << std::setprecision(6) << r.rows << " x " << r.cols << ", rank " << r.rank << " of "
-         << std::min(r.rows, r.cols) << (r.near_full_rank ? " (near full)" : " (deficient)")
-         << ", tolerance " << r.tolerance << " (" << r.method << ")\n"
+    text << r.rows << " x " << r.cols << ", rank " << r.rank << " of " << std::min(r.rows, r.cols)
+         << (r.near_full_rank ? " (near full)" : " (deficient)") << ", tolerance " << r.tolerance
+         << " (" << r.method << ")\n"
          << "singular values " << r.largest << " to " << r.smallest << ", condition " << r.condition
          << "\nstable rank " << r.stable_rank << ", effective rank " << r.effective_rank << "\n";
     if (r.storage_rounding > r.tolerance) {

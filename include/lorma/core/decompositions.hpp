@@ -21,6 +21,9 @@
 #include <Eigen/LU>
 #include <Eigen/QR>
 #include <Eigen/SVD>
+#ifdef LORMA_WITH_LAPACKE
+#include <lapacke.h>
+#endif
 #endif
 
 namespace lorma::inline LORMA_ABI {
@@ -98,6 +101,15 @@ template <typename Real>
 Vector<Real> singular_values_by_jacobi(const Matrix<Real>& M);
 template <typename Real>
 Vector<Real> singular_values_by_division(const Matrix<Real>& M);
+
+/// Up to this size, Jacobi's method stands in for LAPACK.
+inline constexpr Index most_for_jacobi = 128;
+
+/// The min(m, n) singular values of such an M, which is destroyed, descending: by LAPACK where it
+/// is, else by Jacobi's method or, beyond most_for_jacobi, by that of thin_svd. Throws BackendError
+/// where they do not converge. Cost O(m n min(m, n)).
+template <typename Real>
+Vector<Real> singular_values_in_place(Matrix<Real>&& M);
 
 /// M^+, n x m of M, m x n, by a complete orthogonal decomposition. Cost O(m n min(m, n)).
 template <typename Real>
@@ -197,6 +209,25 @@ Vector<Real> singular_values_by_division(const Matrix<Real>& M) {
 }
 
 template <typename Real>
+Vector<Real> singular_values_in_place(Matrix<Real>&& M) {
+  const Index count = std::min(M.rows(), M.cols());
+  if (count == 0) return Vector<Real>(0);
+#ifdef LORMA_WITH_LAPACKE
+  Vector<Real> sigma(count);
+  Real unused = 0;
+  const auto rows = static_cast<lapack_int>(M.rows());
+  const auto cols = static_cast<lapack_int>(M.cols());
+  const lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', rows, cols, M.data(), rows,
+                                         sigma.data(), &unused, 1, &unused, 1);
+  if (info == 0) return sigma;
+  throw BackendError("lorma: the singular value decomposition did not converge (LAPACK's dgesdd, " +
+                     std::to_string(info) + ")");
+#else
+  return count <= most_for_jacobi ? singular_values_by_jacobi(M) : singular_values_by_division(M);
+#endif
+}
+
+template <typename Real>
 Matrix<Real> pseudo_inverse(const Matrix<Real>& M) {
   return M.completeOrthogonalDecomposition().pseudoInverse();
 }
@@ -223,6 +254,7 @@ extern template Svd<double> thin_svd(const Matrix<double>&);
 extern template Svd<double> small_svd(const Matrix<double>&);
 extern template Vector<double> singular_values_by_jacobi(const Matrix<double>&);
 extern template Vector<double> singular_values_by_division(const Matrix<double>&);
+extern template Vector<double> singular_values_in_place(Matrix<double>&&);
 extern template Matrix<double> pseudo_inverse(const Matrix<double>&);
 extern template EigenPairs<double> eigen_of_tridiagonal(const Vector<double>&,
                                                         const Vector<double>&);

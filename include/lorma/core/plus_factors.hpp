@@ -16,11 +16,12 @@ struct PlusFactors {
 
 namespace detail {
 
+/// scale X in double.
 template <typename S>
-Matrix<double> in_double(const MatrixView<const S>& view) {
+Matrix<double> in_double(const MatrixView<const S>& view, double scale = 1.0) {
   Matrix<double> m(view.rows, view.cols);
   for (Index j = 0; j < view.cols; ++j) {
-    for (Index i = 0; i < view.rows; ++i) m(i, j) = static_cast<double>(view(i, j));
+    for (Index i = 0; i < view.rows; ++i) m(i, j) = scale * static_cast<double>(view(i, j));
   }
   return m;
 }
@@ -38,7 +39,7 @@ inline void check_finite_factors(std::string_view function, const PlusFactors& f
 template <typename S>
 PlusFactors plus_factors(const Factors<S>& f) {
   detail::check_factors("plus_factors", f);
-  return {static_cast<double>(f.scale) * detail::in_double(f.B), detail::in_double(f.A)};
+  return {detail::in_double(f.B, static_cast<double>(f.scale)), detail::in_double(f.A)};
 }
 
 }  // namespace lorma::inline LORMA_ABI

@@ -38,6 +38,18 @@ concept ElementScalar = ComputeScalar<T> || StorageOnlyScalar<T>;
 template <typename T>
 using Accumulator = std::conditional_t<StorageOnlyScalar<T>, float, T>;
 
+namespace detail {
+template <typename T>
+struct DoubleFor {
+  using type = double;
+};
+}  // namespace detail
+
+/// double, but known as such only once T is. In a template over T, Eigen's expressions of double
+/// cost compile time wherever the template is included, those of DoubleFor<T> where it is called.
+template <typename T>
+using DoubleFor = typename detail::DoubleFor<T>::type;
+
 /// Distance from 1 to the next number of T.
 template <ElementScalar T>
 constexpr double epsilon_of() {

@@ -15,7 +15,7 @@
 #include "lorma/inflation/inflation.hpp"
 #include "lorma/operators/dense.hpp"
 #include "lorma/operators/factored.hpp"
-#include "lorma/operators/largest_singular_value.hpp"
+#include "lorma/operators/lu_inverse.hpp"
 #include "lorma/operators/shifted_core.hpp"
 
 namespace lorma::inline LORMA_ABI {
@@ -55,29 +55,26 @@ struct InverseInflation {
   static constexpr double adds_identity = 1.0 / identity_multiple<Inflation>;
 };
 
-/// X becomes T^-1 X for a triangular T (n x n), by blocks of rows: the products, which are nearly
-/// all the work, are the backend's. Takes memory only from the workspace.
-template <unsigned Shape, typename Real>
-void solve_triangular(Workspace& workspace, const MatrixView<const Real>& T,
-                      const MatrixView<Real>& X) {
-  constexpr Index block = 64;  // whose solver keeps its buffers on the stack
-  constexpr bool lower = (Shape & Eigen::Lower) != 0;
-  const Index n = T.rows;
-  const Index blocks = (n + block - 1) / block;
-  for (Index b = 0; b < blocks; ++b) {
-    const Index i = (lower ? b : blocks - 1 - b) * block;
-    const Index count = std::min(block, n - i);
-    const Index first = lower ? 0 : i + count;  // of the rows that are solved
-    const Index solved = lower ? i : n - first;
-    const MatrixView<Real> part = X.row_range(i, count);
-    EigenCpu::gemm(workspace, Real(-1), T.block(i, first, count, solved),
-                   as_const(X.row_range(first, solved)), Real(1), part);
-    if (workspace.rehearsing()) continue;
-    auto x = eigen_map<Eigen::ColMajor>(part);
-    visit_eigen(T.block(i, i, count, count),
-                [&](const auto& t) { t.template triangularView<Shape>().solveInPlace(x); });
+/// Bounds |P| from above, entry by entry in the 2-norm: for a rotation of M = s B A, a sum of
+/// diagonals times circulants, whose norms are at most max |b_q| and the sum of |a_q|; otherwise
+/// its Frobenius norm and that of the products that sum to M.
+template <typename Real>
+double size_of_terms(const MatrixView<const Real>& B, const MatrixView<const Real>& A, double scale,
+                     bool turns_rows, double norm) {
+  const auto b = eigen_map<Eigen::ColMajor>(B);
+  const auto a = eigen_map<Eigen::ColMajor>(A);
+  double sum = 0.0;
+  for (Index q = 0; q < A.rows; ++q) {
+    sum += turns_rows ? b.col(q).cwiseAbs().maxCoeff() * a.row(q).cwiseAbs().sum()
+                      : b.col(q).stableNorm() * a.row(q).stableNorm();
   }
+  return std::abs(scale) * sum + (turns_rows ? 0.0 : norm);
 }
+
+#ifdef LORMA_COMPILED
+extern template double size_of_terms(const MatrixView<const double>&,
+                                     const MatrixView<const double>&, double, bool, double);
+#endif
 
 }  // namespace detail
 
@@ -100,88 +97,31 @@ class Inverse {
     EigenCpu::copy(workspace, f.A, A);
     const auto scale = static_cast<double>(f.scale);
     const Operator<Dense, Inflation, EigenCpu, double> inflated(workspace, {B, A, scale});
-    const auto P = eigen_map<Eigen::RowMajor>(inflated.matrix());
-    if (!P.allFinite()) return;
-    lu_ = detail::lu<double>(P);
-    const double largest = detail::bound_largest_singular_value(
-        f.dim(), [&](Eigen::VectorXd& x) { x = P.transpose() * (P * x).eval(); });
-    const double inverse = detail::bound_largest_singular_value(f.dim(), [&](Eigen::VectorXd& x) {
-      const Matrix<double>& LU = lu_.factors;  // P^-1 P^-T: the order of the rows cancels
-      LU.transpose().template triangularView<Eigen::Lower>().solveInPlace(x);
-      LU.transpose().template triangularView<Eigen::UnitUpper>().solveInPlace(x);
-      LU.template triangularView<Eigen::UnitLower>().solveInPlace(x);
-      LU.template triangularView<Eigen::Upper>().solveInPlace(x);
-    });
-    // A NaN (overflow inside a singular factorization) counts as singular.
-    if (!(largest > 0.0 && inverse * largest < round_trip_.condition)) return;
-    round_trip_.condition = inverse * largest;
-    round_trip_.growth = terms(B, A, scale, P.norm()) / largest;
+    lu_ = detail::LuInverse<double>(as_const(inflated.matrix()));
+    if (!(lu_.condition() < round_trip_.condition)) return;
+    round_trip_.condition = lu_.condition();
+    round_trip_.growth = detail::size_of_terms(as_const(B), as_const(A), scale,
+                                               TurnsRows<Inflation>, lu_.frobenius()) /
+                         lu_.largest();
   }
 
   const RoundTrip& round_trip() const { return round_trip_; }
   double condition() const { return round_trip_.condition; }  ///< kappa, as RoundTrip says
 
   /// P^-1, n x n. Only when the condition number is finite. Cost 4/3 n^3.
-  Matrix<double> matrix() const {
-    const Index n = lu_.factors.rows();
-    Matrix<double> inverse = Matrix<double>::Identity(n, n);
-    Workspace workspace;
-    solve(workspace, view_of(inverse));
-    return inverse;
-  }
+  Matrix<double> matrix() const { return lu_.matrix(); }
 
   void apply(Workspace& workspace, const MatrixView<const S>& in, const MatrixView<S>& out) const {
     by_panels(workspace, in, out,
-              [&](const MatrixView<double>& columns) { solve(workspace, columns); });
+              [&](const MatrixView<double>& columns) { lu_.solve(workspace, columns); });
   }
   void apply_adjoint(Workspace& workspace, const MatrixView<const S>& in,
                      const MatrixView<S>& out) const {
     by_panels(workspace, in, out,
-              [&](const MatrixView<double>& columns) { solve_adjoint(workspace, columns); });
+              [&](const MatrixView<double>& columns) { lu_.solve_adjoint(workspace, columns); });
   }
 
  private:
-  /// Bounds |P| from above, entry by entry in the 2-norm: for a rotation of M, a sum of diagonals
-  /// times circulants, whose norms are at most max |b_q| and the sum of |a_q|; otherwise its
-  /// Frobenius norm and that of the products that sum to M.
-  static double terms(const MatrixView<const double>& B, const MatrixView<const double>& A,
-                      double scale, double norm) {
-    const auto b = eigen_map<Eigen::ColMajor>(B);
-    const auto a = eigen_map<Eigen::ColMajor>(A);
-    double sum = 0.0;
-    for (Index q = 0; q < A.rows; ++q) {
-      sum += TurnsRows<Inflation> ? b.col(q).cwiseAbs().maxCoeff() * a.row(q).cwiseAbs().sum()
-                                  : b.col(q).stableNorm() * a.row(q).stableNorm();
-    }
-    return std::abs(scale) * sum + (TurnsRows<Inflation> ? 0.0 : norm);
-  }
-
-  /// X becomes P^-1 X, or P^-T X; column-major.
-  void solve(Workspace& workspace, const MatrixView<double>& X) const {
-    const auto LU = view_of(lu_.factors);
-    permute(workspace, X, true);
-    detail::solve_triangular<Eigen::UnitLower>(workspace, LU, X);
-    detail::solve_triangular<Eigen::Upper>(workspace, LU, X);
-  }
-  void solve_adjoint(Workspace& workspace, const MatrixView<double>& X) const {
-    const auto LU = view_of(lu_.factors).transposed();
-    detail::solve_triangular<Eigen::Lower>(workspace, LU, X);
-    detail::solve_triangular<Eigen::UnitUpper>(workspace, LU, X);
-    permute(workspace, X, false);
-  }
-  void permute(Workspace& workspace, const MatrixView<double>& X, bool forwards) const {
-    const auto frame = workspace.frame();
-    auto* column = workspace.take_array<double>(X.rows);
-    if (workspace.rehearsing()) return;
-    const auto& to = lu_.rows.indices();
-    for (Index j = 0; j < X.cols; ++j) {
-      std::copy_n(&X(0, j), X.rows, column);
-      for (Index i = 0; i < X.rows; ++i) {
-        forwards ? X(to(i), j) = column[i] : X(i, j) = column[to(i)];
-      }
-    }
-  }
-
   template <typename F>
   static void by_panels(Workspace& workspace, const MatrixView<const S>& in,
                         const MatrixView<S>& out, F&& solve) {
@@ -197,7 +137,7 @@ class Inverse {
     }
   }
 
-  detail::Lu<double> lu_;
+  detail::LuInverse<double> lu_;
   RoundTrip round_trip_;
 };
 
@@ -255,11 +195,10 @@ class Inverse<Inflation, S, Backend> {
     const auto upload = [&](const Matrix<double>& from, auto& to) {
       Backend::upload(context, Matrix<S>(from.template cast<S>()), to);
     };
-    const Matrix<double>& Q = core.basis;
-    if (Q.cols() == Q.rows()) return upload(Q * core.inverse * Q.transpose(), left_);
-    const Index m = Q.cols();
-    upload(Q * (core.inverse - Matrix<double>::Identity(m, m) / c), left_);
-    upload(Q.transpose(), right_);
+    const detail::InverseFactors<double> factors =
+        detail::inverse_factors(core.basis, core.inverse, c);
+    upload(factors.left, left_);
+    if (factors.right.size() > 0) upload(factors.right, right_);
   }
   bool is_square() const { return left_.rows() == left_.cols(); }
   auto factored(BackendWorkspace& workspace) const {

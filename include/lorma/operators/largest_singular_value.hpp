@@ -10,9 +10,9 @@
 /// 10000 with probability 1e-8, and is never more than 16 % above sigma_1.
 
 #include <cmath>
-#include <random>
 
 #include "lorma/core/decompositions.hpp"
+#include "lorma/core/random.hpp"
 #include "lorma/core/types.hpp"
 
 namespace lorma::inline LORMA_ABI::detail {
@@ -22,10 +22,9 @@ namespace lorma::inline LORMA_ABI::detail {
 template <typename Real = double, typename Gram>
 double bound_largest_singular_value(Index n, Gram&& gram) {
   constexpr Index most = 24;
-  std::mt19937_64 urbg(1);
-  std::normal_distribution<double> normal;
+  SplitMix64 urbg(1);
   Vector<Real> x(n), last = Vector<Real>::Zero(n);
-  for (Real& entry : x) entry = normal(urbg);
+  for (Index i = 0; i < n; ++i) x(i) = static_cast<Real>(normal(urbg));
   x.normalize();
   Vector<Real> diagonal(most), beside(most);
   Index steps = 0;

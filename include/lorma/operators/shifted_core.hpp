@@ -116,8 +116,25 @@ ShiftedCore shifted_core(const PlusFactors& f, Real c) {
   return result;
 }
 
+/// P^-1 = left right + I / c, or `left` alone where `right` is empty.
+template <typename Real>
+struct InverseFactors {
+  Matrix<Real> left;
+  Matrix<Real> right;
+};
+
+/// From Q (n x m), (c I + C)^-1 and c of a ShiftedCore. Cost 2 n m^2; for a square Q 4 n^3.
+template <typename Real>
+InverseFactors<Real> inverse_factors(const Matrix<Real>& Q, const Matrix<Real>& inverse, Real c) {
+  if (Q.cols() == Q.rows()) return {Q * inverse * Q.transpose(), {}};
+  const Index m = Q.cols();
+  return {Q * (inverse - Matrix<Real>::Identity(m, m) / c), Q.transpose()};
+}
+
 #ifdef LORMA_COMPILED
 extern template ShiftedCore shifted_core(const PlusFactors&, double);
+extern template InverseFactors<double> inverse_factors(const Matrix<double>&, const Matrix<double>&,
+                                                       double);
 #endif
 
 }  // namespace detail
