@@ -7,5 +7,5 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh
 export FLAGS="-march=native"
 scripts/test_with.sh native fft/transform_test.cpp operators/operators_test.cpp operators/inverse_test.cpp \
-  operators/spectral_test.cpp
+  operators/spectral_test.cpp support/references.cpp
 scripts/test_with.sh native-allocation adapter/no_allocation_test.cpp

@@ -7,4 +7,4 @@ scripts/setup.sh
 export FLAGS="-O0 -DEIGEN_DEFAULT_TO_ROW_MAJOR" LIBRARIES=-lpcre2-8
 scripts/test_with.sh row-major core/view_test.cpp core/workspace_test.cpp \
   adapter/laws_identity_test.cpp adapter/golden_test.cpp model/adapter_directory_test.cpp \
-  analysis/rank_test.cpp
+  analysis/rank_test.cpp support/references.cpp

@@ -3,13 +3,12 @@
 
 #include <doctest/doctest.h>
 
-#include <Eigen/Eigenvalues>
-#include <Eigen/QR>
 #include <cstring>
 #include <limits>
 #include <lorma/analysis/certain_rank.hpp>
 
 #include "../support/random_matrices.hpp"
+#include "../support/references.hpp"
 
 using namespace lorma;
 using namespace lorma::analysis;
@@ -18,7 +17,7 @@ using namespace lorma_tests;
 namespace {
 
 Matrix<double> orthogonal(Index n, unsigned seed) {
-  return Eigen::HouseholderQR<Matrix<double>>(random_matrix<double>(n, n, seed)).householderQ();
+  return orthonormal_columns(random_matrix<double>(n, n, seed));
 }
 
 /// U diag(sigma) V^T, m x n.

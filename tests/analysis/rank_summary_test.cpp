@@ -6,22 +6,39 @@
 #include <lorma/analysis/rank_summary.hpp>
 
 #include "../support/random_matrices.hpp"
+#include "../support/references.hpp"
 
 using namespace lorma;
 using namespace lorma_tests;
 
 namespace {
 
-/// m x n with singular values from 1 down to 1 / condition, evenly in the logarithm.
-Matrix<double> with_condition(Index m, Index n, double condition, unsigned seed) {
-  const Index p = std::min(m, n);
-  const Matrix<double> U = detail::orthonormal(random_matrix<double>(m, p, seed));
-  const Matrix<double> V = detail::orthonormal(random_matrix<double>(n, p, seed + 1));
-  Eigen::VectorXd sigma(p);
-  for (Index i = 0; i < p; ++i) {
-    sigma(i) = std::pow(condition, -static_cast<double>(i) / static_cast<double>(p - 1));
+/// m x n matrices with the same singular vectors.
+class WithSpectrum {
+ public:
+  WithSpectrum(Index m, Index n, unsigned seed)
+      : p_(std::min(m, n)),
+        U_(orthonormal_columns(random_matrix<double>(m, p_, seed))),
+        V_(orthonormal_columns(random_matrix<double>(n, p_, seed + 1))) {}
+
+  /// With singular values from 1 down to 1 / condition, evenly in the logarithm.
+  Matrix<double> with_condition(double condition) const {
+    Eigen::VectorXd sigma(p_);
+    for (Index i = 0; i < p_; ++i) {
+      sigma(i) = std::pow(condition, -static_cast<double>(i) / static_cast<double>(p_ - 1));
+    }
+    return U_ * sigma.asDiagonal() * V_.transpose();
   }
-  return U * sigma.asDiagonal() * V.transpose();
+
+ private:
+  Index p_;
+  Matrix<double> U_;
+  Matrix<double> V_;
+};
+
+/// One m x n matrix of this condition.
+Matrix<double> with_condition(Index m, Index n, double condition, unsigned seed) {
+  return WithSpectrum(m, n, seed).with_condition(condition);
 }
 
 }  // namespace
@@ -30,10 +47,11 @@ TEST_CASE_TEMPLATE("a summary is what the whole spectrum says", T, float, Eigen:
   for (const auto& size : {std::pair<Index, Index>{200, 120}, {120, 700}, {100, 100}, {40, 30}}) {
     const Index m = size.first;
     const Index n = size.second;
+    const WithSpectrum matrices(m, n, 1);
     for (const double condition : {10.0, 1e3, 1e5, 1e9}) {
       CAPTURE(m);
       CAPTURE(condition);
-      const Matrix<T> M = with_condition(m, n, condition, 1).template cast<T>();
+      const Matrix<T> M = matrices.with_condition(condition).template cast<T>();
       const auto report = analysis::rank_report(M);
       const auto summary = analysis::rank_summary(M);
       CHECK(summary.rank == report.rank);

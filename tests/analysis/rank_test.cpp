@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "../support/random_matrices.hpp"
+#include "../support/references.hpp"
 
 using namespace lorma;
 using namespace lorma_tests;
@@ -19,8 +20,7 @@ namespace {
 /// U diag(sigma) V^T with orthogonal U (m x m), V (n x n).
 Matrix<double> with_singular_values(Index m, Index n, const Eigen::VectorXd& sigma) {
   const auto orthogonal = [](Index size, unsigned seed) -> Matrix<double> {
-    return Eigen::HouseholderQR<Matrix<double>>(random_matrix<double>(size, size, seed))
-        .householderQ();
+    return orthonormal_columns(random_matrix<double>(size, size, seed));
   };
   Matrix<double> D = Matrix<double>::Zero(m, n);
   D.diagonal() = sigma;

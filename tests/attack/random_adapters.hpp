@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Adapters and weights that are hard on arithmetic.
 #pragma once
-#include <Eigen/QR>
 #include <cmath>
 #include <lorma/core/types.hpp>
 #include <random>
+
+#include "../support/references.hpp"
 
 namespace lorma_attack {
 
@@ -38,8 +39,7 @@ Matrix<double> gaussian(Urbg& urbg, Index rows, Index cols) {
 }
 template <typename Urbg>
 Matrix<double> orthonormal_columns(Urbg& urbg, Index n, Index count) {
-  const Eigen::HouseholderQR<Matrix<double>> qr(gaussian(urbg, n, count));
-  return qr.householderQ() * Matrix<double>::Identity(n, count);
+  return lorma_tests::orthonormal_columns(gaussian(urbg, n, count));
 }
 
 inline constexpr const char* kinds_of_factors[] = {

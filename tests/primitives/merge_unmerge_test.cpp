@@ -7,6 +7,7 @@
 #include <lorma/adapter/adapter.hpp>
 
 #include "../support/random_matrices.hpp"
+#include "../support/references.hpp"
 
 using namespace lorma;
 using namespace lorma_tests;
@@ -52,9 +53,7 @@ TEST_CASE("what unmerge loses grows with the condition number and not faster") {
 
 TEST_CASE("P of one direction stretched by t and one shrunk is undone to its condition number") {
   constexpr Index d = 100;
-  const Matrix<double> Q =
-      Eigen::HouseholderQR<Matrix<double>>(random_matrix<double>(d, 2, 1)).householderQ() *
-      Matrix<double>::Identity(d, 2);
+  const Matrix<double> Q = lorma_tests::orthonormal_columns(random_matrix<double>(d, 2, 1));
   for (const double t : {30.0, 100.0, 1000.0, 3e4}) {
     CAPTURE(t);
     // P = I + t q1 q1^T - (1 - 1/t) q2 q2^T, from factors whose columns are mixed.

@@ -48,20 +48,6 @@ inline void check_truncation(std::string_view function, const Truncation& t) {
                    std::to_string(t.tolerance));
 }
 
-/// Random bits for a sketch, the same on every platform (Steele, Lea, Flood, "Fast splittable
-/// pseudorandom number generators", 2014); <random> would cost every includer its compile time.
-struct SketchBits {
-  std::uint64_t state = 0x10da;
-  static constexpr std::uint64_t min() { return 0; }
-  static constexpr std::uint64_t max() { return ~std::uint64_t(0); }
-  std::uint64_t operator()() {
-    std::uint64_t z = state += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-  }
-};
-
 /// The `width` leading triplets, approximately, of an M of `cols` columns that is known by times(X)
 /// = M X and adjoint(Y) = M^T Y, five times each. The same result on every run.
 template <typename Real, typename Times, typename Adjoint>
@@ -69,7 +55,7 @@ lorma::detail::Svd<Real> sketched_svd(Index cols, Index width, const Times& time
                                       const Adjoint& adjoint) {
   using lorma::detail::orthonormal;
   constexpr int iterations = 4;
-  SketchBits bits;
+  SplitMix64 bits(0x10da);
   // Sums of uniform numbers are as good as Gaussian ones here.
   Matrix<Real> sketch = Matrix<Real>::Zero(cols, width);
   Matrix<Real> part(cols, width);
