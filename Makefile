@@ -13,7 +13,7 @@ setup-tests:
 
 demo: setup ## adapt a real layer with LoRA, None, LoRMA+ and LoRMA_pi
 	scripts/build.sh release lorma_demo
-	build/release/examples/lorma_demo --out out/demo
+	scripts/with_fast_blas.sh build/release/examples/lorma_demo --out out/demo
 
 test: setup-tests ## configure, build and pass every test
 	scripts/test.sh test
