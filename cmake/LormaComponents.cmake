@@ -3,7 +3,7 @@
 # one unasked. Their options are AUTO (where it is found), ON (an error where it is not) or OFF.
 set(LORMA_WITH_BLAS AUTO CACHE STRING "A BLAS under Eigen: AUTO, ON or OFF")
 set(LORMA_WITH_OPENMP AUTO CACHE STRING "Threads by OpenMP: AUTO, ON or OFF")
-set(LORMA_WITH_LAPACKE AUTO CACHE STRING "LAPACKE for dense singular values: AUTO, ON or OFF")
+set(LORMA_WITH_LAPACKE AUTO CACHE STRING "LAPACKE for dense decompositions: AUTO, ON or OFF")
 set(LORMA_WITH_FFTW OFF CACHE STRING "FFTW (GPL) as the engine of Spectral: AUTO, ON or OFF")
 set(LORMA_WITH_SAFETENSORS AUTO CACHE STRING "lorma/io (needs nlohmann/json): AUTO, ON or OFF")
 set(LORMA_WITH_PATTERNS AUTO CACHE STRING "lorma/patterns (needs PCRE2): AUTO, ON or OFF")
@@ -52,7 +52,7 @@ if(LORMA_FOUND_openmp)
   lorma_component(openmp OpenMP::OpenMP_CXX)
 endif()
 
-lorma_look_for(lapacke LORMA_WITH_LAPACKE "LAPACKE for dense singular values")
+lorma_look_for(lapacke LORMA_WITH_LAPACKE "LAPACKE for dense decompositions")
 if(LORMA_FOUND_lapacke)
   lorma_component(lapacke lorma::lapacke_files)
   target_compile_definitions(lorma_lapacke INTERFACE LORMA_WITH_LAPACKE)

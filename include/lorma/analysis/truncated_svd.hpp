@@ -72,9 +72,10 @@ lorma::detail::Svd<Real> sketched_svd(Index cols, Index width, const Times& time
   return {Q * turned.V, std::move(turned.sigma), std::move(turned.U)};
 }
 
-/// The smallest rank whose error, squared, is at most `allowed`, where `outside` is what all of
-/// sigma leave; -1 if all of them are too few.
+/// The smallest rank whose error, squared, is at most `allowed`, of a matrix of norm 1 of which all
+/// of sigma leave `outside`; -1 if all of them are too few.
 inline Index smallest_rank(const Eigen::VectorXd& sigma, double outside, double allowed) {
+  if (allowed >= 1.0) return 0;  // whatever the squares of sigma are rounded to
   double left = outside;
   Index r = sigma.size();
   if (left > allowed) return -1;

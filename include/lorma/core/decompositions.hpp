@@ -16,13 +16,14 @@
 
 #if !defined(LORMA_COMPILED) || defined(LORMA_COMPILING_DECOMPOSITIONS)
 #define LORMA_DEFINES_DECOMPOSITIONS
+#include <Eigen/SVD>
+#ifdef LORMA_WITH_LAPACKE
+#include "lorma/core/lapack.hpp"
+#else
 #include <Eigen/Cholesky>
 #include <Eigen/Eigenvalues>
 #include <Eigen/LU>
 #include <Eigen/QR>
-#include <Eigen/SVD>
-#ifdef LORMA_WITH_LAPACKE
-#include <lapacke.h>
 #endif
 #endif
 
@@ -135,6 +136,86 @@ Determinant Lu<Real>::determinant() const {
 }
 
 template <typename Real>
+Svd<Real> small_svd(const Matrix<Real>& M) {
+  const Eigen::JacobiSVD<Matrix<Real>> svd(M, Eigen::ComputeFullU | Eigen::ComputeFullV);
+  return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
+}
+
+template <typename Real>
+Vector<Real> singular_values_by_jacobi(const Matrix<Real>& M) {
+  return Eigen::JacobiSVD<Matrix<Real>>(M).singularValues();
+}
+
+#ifdef LORMA_WITH_LAPACKE
+
+template <typename Real>
+Lu<Real> lu(const Matrix<Real>& M) {
+  Lu<Real> result{M, {}};
+  result.rows = lapack::lu_in_place(result.factors);
+  return result;
+}
+
+template <typename Real>
+std::optional<Matrix<Real>> cholesky(const Matrix<Real>& M, double margin) {
+  Matrix<Real> L = M;
+  if (!(lapack::cholesky_in_place(L) > margin)) return std::nullopt;
+  return L;
+}
+
+template <typename Real>
+Matrix<Real> orthonormal(const Matrix<Real>& M) {
+  Matrix<Real> Q = M.leftCols(std::min(M.rows(), M.cols()));
+  lapack::reflections_to_q<Real>(Q, lapack::qr_in_place<Real>(Q));
+  return Q;
+}
+
+template <typename Real>
+void factor_in_place(Eigen::Ref<Matrix<Real>> M) {
+  lapack::qr_in_place<Real>(M);
+}
+
+template <typename Real>
+Svd<Real> thin_svd(const Matrix<Real>& M) {
+  if (M.size() == 0) return {Matrix<Real>(M.rows(), 0), Vector<Real>(0), Matrix<Real>(M.cols(), 0)};
+  Svd<Real> result;
+  Matrix<Real> copy = M;
+  Matrix<Real> Vt;
+  result.sigma = lapack::svd_in_place(copy, &result.U, &Vt);
+  result.V = Vt.transpose();
+  return result;
+}
+
+template <typename Real>
+Vector<Real> singular_values_by_division(const Matrix<Real>& M) {
+  Matrix<Real> copy = M;
+  return lapack::svd_in_place(copy);
+}
+
+template <typename Real>
+Vector<Real> singular_values_in_place(Matrix<Real>&& M) {
+  return M.size() == 0 ? Vector<Real>(0) : lapack::svd_in_place(M);
+}
+
+template <typename Real>
+Matrix<Real> pseudo_inverse(const Matrix<Real>& M) {
+  Matrix<Real> copy = M;
+  Matrix<Real> inverse = Matrix<Real>::Identity(std::max(M.rows(), M.cols()), M.rows());
+  constexpr auto u = static_cast<Real>(epsilon_of<Real>());
+  lapack::least_squares_in_place(copy, inverse,
+                                 u * static_cast<Real>(std::min(M.rows(), M.cols())));
+  return inverse.topRows(M.cols());
+}
+
+template <typename Real>
+EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside) {
+  EigenPairs<Real> result{diagonal, {}};
+  result.vectors = lapack::eigen_of_tridiagonal_in_place<Real>(result.values, beside);
+  return result;
+}
+
+#else
+
+template <typename Real>
 Lu<Real> lu(const Matrix<Real>& M) {
   const Eigen::PartialPivLU<Matrix<Real>> lu(M);
   return {lu.matrixLU(), lu.permutationP()};
@@ -154,25 +235,8 @@ Matrix<Real> orthonormal(const Matrix<Real>& M) {
 }
 
 template <typename Real>
-Matrix<Real> triangle(const Matrix<Real>& M) {
-  const Eigen::HouseholderQR<Matrix<Real>> qr(M);
-  return qr.matrixQR()
-      .topRows(std::min(M.rows(), M.cols()))
-      .template triangularView<Eigen::Upper>();
-}
-
-template <typename Real>
-void triangle_in_place(Eigen::Ref<Matrix<Real>> M) {
+void factor_in_place(Eigen::Ref<Matrix<Real>> M) {
   const Eigen::HouseholderQR<Eigen::Ref<Matrix<Real>>> in_place(M);
-  const Index p = std::min(M.rows(), M.cols());
-  for (Index j = 0; j < p; ++j) {
-    M.col(j).segment(j + 1, p - j - 1).setZero();  // where reflections were
-  }
-}
-
-template <typename Real>
-Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
-  return triangle(L) * triangle<Real>(R.transpose()).transpose();
 }
 
 /// Numbers too small to affect any rounding are dropped: they make Eigen 3.4 run past its arrays.
@@ -193,17 +257,6 @@ Svd<Real> thin_svd(const Matrix<Real>& M) {
 }
 
 template <typename Real>
-Svd<Real> small_svd(const Matrix<Real>& M) {
-  const Eigen::JacobiSVD<Matrix<Real>> svd(M, Eigen::ComputeFullU | Eigen::ComputeFullV);
-  return {svd.matrixU(), svd.singularValues(), svd.matrixV()};
-}
-
-template <typename Real>
-Vector<Real> singular_values_by_jacobi(const Matrix<Real>& M) {
-  return Eigen::JacobiSVD<Matrix<Real>>(M).singularValues();
-}
-
-template <typename Real>
 Vector<Real> singular_values_by_division(const Matrix<Real>& M) {
   return divided_svd(M, 0).singularValues();
 }
@@ -212,19 +265,7 @@ template <typename Real>
 Vector<Real> singular_values_in_place(Matrix<Real>&& M) {
   const Index count = std::min(M.rows(), M.cols());
   if (count == 0) return Vector<Real>(0);
-#ifdef LORMA_WITH_LAPACKE
-  Vector<Real> sigma(count);
-  Real unused = 0;
-  const auto rows = static_cast<lapack_int>(M.rows());
-  const auto cols = static_cast<lapack_int>(M.cols());
-  const lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', rows, cols, M.data(), rows,
-                                         sigma.data(), &unused, 1, &unused, 1);
-  if (info == 0) return sigma;
-  throw BackendError("lorma: the singular value decomposition did not converge (LAPACK's dgesdd, " +
-                     std::to_string(info) + ")");
-#else
   return count <= most_for_jacobi ? singular_values_by_jacobi(M) : singular_values_by_division(M);
-#endif
 }
 
 template <typename Real>
@@ -237,6 +278,30 @@ EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector
   Eigen::SelfAdjointEigenSolver<Matrix<Real>> solver;
   solver.computeFromTridiagonal(diagonal, beside);
   return {solver.eigenvalues(), solver.eigenvectors()};
+}
+
+#endif
+
+template <typename Real>
+void triangle_in_place(Eigen::Ref<Matrix<Real>> M) {
+  factor_in_place<Real>(M);
+  const Index p = std::min(M.rows(), M.cols());
+  for (Index j = 0; j < p; ++j) {
+    M.col(j).segment(j + 1, p - j - 1).setZero();  // where reflections were
+  }
+}
+
+template <typename Real>
+Matrix<Real> triangle(const Matrix<Real>& M) {
+  Matrix<Real> R = M;
+  triangle_in_place<Real>(R);
+  R.conservativeResize(std::min(M.rows(), M.cols()), M.cols());
+  return R;
+}
+
+template <typename Real>
+Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R) {
+  return triangle(L) * triangle<Real>(R.transpose()).transpose();
 }
 
 #undef LORMA_DEFINES_DECOMPOSITIONS
