@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ranks.hpp"
 
-#include "lorma/analysis/analysis.hpp"
+#include "lorma/analysis/adapter_rank.hpp"
+#include "lorma/analysis/rank_report.hpp"
 #include "with_layer.hpp"
 
 namespace demo {
