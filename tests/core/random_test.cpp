@@ -35,7 +35,6 @@ TEST_CASE("normal numbers have the distribution function of N(0, 1)") {
 
 TEST_CASE("generators of few bits fill the interval and never leave it") {
   struct Bytes {
-    using result_type = unsigned;
     static constexpr unsigned min() { return 3; }
     static constexpr unsigned max() { return 258; }
     unsigned operator()() { return top ? 258 : 3; }
