@@ -72,4 +72,20 @@ TEST_CASE("operators that are zero, of rank 1, or no numbers") {
   Matrix<double> broken = gram(20, 5);
   broken(3, 3) = std::numeric_limits<double>::quiet_NaN();
   CHECK_FALSE(first_of(broken).has_settled);
+  // Whichever product is the first that overflows.
+  for (const Index k : {0, 1, 2, 3, 6}) {
+    for (const double bad :
+         {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+      CAPTURE(k);
+      CAPTURE(bad);
+      Index products = 0;
+      const Matrix<double> G = gram(20, 6);
+      const auto apply = [&](const auto& v) {
+        Vector<double> w = G * v;
+        if (products++ == k) w(1) = bad;
+        return w;
+      };
+      CHECK_FALSE(first_ritz_pair<double>(20, apply, 1e-10, 300).has_settled);
+    }
+  }
 }

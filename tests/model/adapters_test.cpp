@@ -53,6 +53,19 @@ TEST_CASE("LoRA adapters composed are their sum, resized the nearest of a rank")
     if (layer.module != "both") continue;
     CHECK(distance(product(layer), 0.5 * sum) <= 8.0 * 0x1p-23 * norm(sum));
   }
+  // By the energy kept, whatever the size of the change: the smallest rank that leaves no more.
+  for (const double strength : {1e-3, 1.0, 1e3}) {
+    CAPTURE(strength);
+    const auto kept = lorma::model::resize(
+                          {p / "sum", p / ("energy" + std::to_string(strength)), 0, 0.9, strength})
+                          .layers;
+    for (const auto& line : kept) {
+      if (line.name != "both") continue;
+      const Index r = line.rank;
+      CHECK(sigma.tail(sigma.size() - r).squaredNorm() <= 0.1 * sigma.squaredNorm());
+      CHECK(sigma.tail(sigma.size() - r + 1).squaredNorm() > 0.1 * sigma.squaredNorm());
+    }
+  }
   LormaAdapter other;
   other.layers = {layer("w.weight", 6, 2, "Identity", "Pre")};
   lorma::write_lorma_adapter(p / "other", other);

@@ -72,10 +72,9 @@ lorma::detail::Svd<Real> sketched_svd(Index cols, Index width, const Times& time
   return {Q * turned.V, std::move(turned.sigma), std::move(turned.U)};
 }
 
-/// The smallest rank whose error, squared, is at most `allowed`, of a matrix of norm 1 of which all
-/// of sigma leave `outside`; -1 if all of them are too few.
+/// The smallest rank whose error, squared, is at most `allowed`, where `outside` is what all of
+/// sigma leave; -1 if all of them are too few.
 inline Index smallest_rank(const Eigen::VectorXd& sigma, double outside, double allowed) {
-  if (allowed >= 1.0) return 0;  // whatever the squares of sigma are rounded to
   double left = outside;
   Index r = sigma.size();
   if (left > allowed) return -1;
@@ -112,7 +111,10 @@ LeadingTriplets<Real> leading_triplets(Index smallest, double least, const Trunc
     const Index limit = std::min(most, count_above(sigma, least * sigma(0)));
     // The difference of squares knows nothing below their rounding.
     const double outside = has_all ? 0.0 : std::max(1e-15, 1.0 - sigma.squaredNorm());
-    const Index found = allowed > 0.0 ? smallest_rank(sigma, outside, allowed) : limit;
+    // All of M is an error of 1, whatever the squares of sigma add up to.
+    const Index found = allowed >= 1.0  ? 0
+                        : allowed > 0.0 ? smallest_rank(sigma, outside, allowed)
+                                        : limit;
     result.kept = found < 0 ? limit : std::min(found, limit);
     // The columns that pad a sketch are less exact: none of them is kept.
     if (has_all || result.kept == most || (found >= 0 && result.kept + spare <= width)) {

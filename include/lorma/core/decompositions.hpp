@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "lorma/core/error.hpp"
@@ -112,13 +113,13 @@ inline constexpr Index most_for_jacobi = 128;
 template <typename Real>
 Vector<Real> singular_values_in_place(Matrix<Real>&& M);
 
-/// M^+, n x m of M, m x n, by a complete orthogonal decomposition. Cost O(m n min(m, n)).
+/// M^+, n x m of a finite M, m x n, by a complete orthogonal decomposition. Cost O(m n min(m, n)).
 template <typename Real>
 Matrix<Real> pseudo_inverse(const Matrix<Real>& M);
 
 /// Of the symmetric n x n matrix with that diagonal and that one beside it, one shorter; its
-/// largest entries must be near 1, as Eigen takes numbers for zero that are small beside that. Cost
-/// O(n^3).
+/// largest entries must be near 1, as Eigen takes numbers for zero that are small beside that. NaN
+/// where a number is not finite. Cost O(n^3).
 template <typename Real>
 EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside);
 
@@ -208,6 +209,11 @@ Matrix<Real> pseudo_inverse(const Matrix<Real>& M) {
 
 template <typename Real>
 EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside) {
+  const Index n = diagonal.size();
+  if (!diagonal.allFinite() || !beside.allFinite()) {
+    constexpr Real nan = std::numeric_limits<Real>::quiet_NaN();
+    return {Vector<Real>::Constant(n, nan), Matrix<Real>::Constant(n, n, nan)};
+  }
   EigenPairs<Real> result{diagonal, {}};
   result.vectors = lapack::eigen_of_tridiagonal_in_place<Real>(result.values, beside);
   return result;

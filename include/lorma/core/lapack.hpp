@@ -11,6 +11,7 @@
 #include <lapacke.h>
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -96,13 +97,21 @@ Real cholesky_in_place(Matrix<Real>& M) {
   return reciprocal;
 }
 
-/// Singular values of M, which is destroyed, descending; U and V^T too (m x p, p x n) where they
-/// are given.
+/// Singular values of M, which is finite and is destroyed, descending; U and V^T too (m x p, p x n)
+/// where they are given, for p up to 23,000: LAPACK counts its memory in 32 bits.
 template <typename Real>
 Vector<Real> svd_in_place(Matrix<Real>& M, Matrix<Real>* U = nullptr, Matrix<Real>* Vt = nullptr) {
   const Index p = std::min(M.rows(), M.cols());
   Vector<Real> sigma(p);
   Real unused = 0;
+  const auto sides = static_cast<double>(M.rows() + M.cols());
+  const auto least = static_cast<double>(p);
+  constexpr double most = std::numeric_limits<lapack_int>::max();
+  if (!M.allFinite() || (U != nullptr && 4.0 * least * least + 256.0 * sides > most)) {
+    throw BackendError(
+        "lorma: LAPACK's dgesdd takes finite matrices of up to 23,000 rows or columns, got " +
+        shape(M.rows(), M.cols()) + (M.allFinite() ? "" : " with NaN or infinity"));
+  }
   if (U != nullptr) U->resize(M.rows(), p);
   if (Vt != nullptr) Vt->resize(p, M.cols());
   Eigen::Matrix<lapack_int, Eigen::Dynamic, 1> more(8 * p + 1);
@@ -115,9 +124,10 @@ Vector<Real> svd_in_place(Matrix<Real>& M, Matrix<Real>* U = nullptr, Matrix<Rea
   return sigma;
 }
 
-/// X of the smallest norm among those that make |M X - Y| smallest, M (m x n) being taken for one
-/// of the rank at which its pivots fall below `relative` of the first; M is destroyed. Y is m x k
-/// with room for n rows, and X comes in its first n.
+/// X of the smallest norm among those that make |M X - Y| smallest, where M (m x n) is finite and
+/// counts as one of the largest rank at which the leading block of its triangle has an estimated
+/// condition below 1 / `relative`; M is destroyed. Y is m x k with room for n rows, and X comes in
+/// its first n.
 template <typename Real>
 void least_squares_in_place(Matrix<Real>& M, Matrix<Real>& Y, Real relative) {
   Eigen::Matrix<lapack_int, Eigen::Dynamic, 1> pivots =

@@ -2,7 +2,8 @@
 #ifndef LORMA_CORE_RANDOM_HPP
 #define LORMA_CORE_RANDOM_HPP
 
-/// Random numbers that are the same on every platform for the same generator.
+/// Random numbers that are the same on every platform for the same generator, up to the rounding of
+/// log1p and cos in normal().
 ///
 /// Does without <random>, whose distributions differ between libraries and which costs a fifth as
 /// much to include as Eigen.
@@ -45,8 +46,8 @@ double normal(Urbg& urbg) {
   return radius * std::cos(2.0 * std::numbers::pi * uniform(urbg));
 }
 
-/// A small generator for what any vector in general position will do: SplitMix64 (Steele, Lea and
-/// Flood, OOPSLA 2014).
+/// A small generator for uses where any vector in general position will do: SplitMix64 (Steele, Lea
+/// and Flood, OOPSLA 2014).
 class SplitMix64 {
  public:
   using result_type = std::uint64_t;
