@@ -6,23 +6,21 @@
 namespace {
 
 template <typename Inflation>
-lorma::Matrix<float> train_and_merge(const lorma::Matrix<float>& W0,
-                                     const lorma::Matrix<float>& X) {
-  lorma::Adapter<float, Inflation> adapter(W0.rows(), 8, 16.0F);
+bool forward_backward_merge(const lorma::Matrix<float>& W0, const lorma::Matrix<float>& X) {
+  const lorma::Adapter<float, Inflation> adapter(W0.rows(), 8, 16.0F);
   typename lorma::Adapter<float, Inflation>::Tape tape;
-  const lorma::Matrix<float> H = adapter.forward(W0, X, tape);
+  const auto H = adapter.forward(W0, X, tape);
   const auto gradients = adapter.backward(W0, H, tape);
-  adapter.B() -= 0.01F * gradients.dB;
-  adapter.A() -= 0.01F * gradients.dA;
-  return adapter.merge(W0);
+  const auto W = adapter.merge(W0);
+  return gradients.dA.rows() == 8 && W.rows() == W0.rows();
 }
 
 }  // namespace
 
 int main() {
   const lorma::Matrix<float> W0 = lorma::Matrix<float>::Identity(16, 16);
-  const lorma::Matrix<float> W = train_and_merge<lorma::None>(W0, W0) +
-                                 train_and_merge<lorma::Identity>(W0, W0) +
-                                 train_and_merge<lorma::CyclicPermutation>(W0, W0);
-  return W.allFinite() ? 0 : 1;
+  const bool done = forward_backward_merge<lorma::None>(W0, W0) &&
+                    forward_backward_merge<lorma::Identity>(W0, W0) &&
+                    forward_backward_merge<lorma::CyclicPermutation>(W0, W0);
+  return done ? 0 : 1;
 }
