@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
 #include <lorma/core/decompositions.hpp>
 
 #include "../support/random_matrices.hpp"
@@ -39,6 +41,71 @@ TEST_CASE("a triangle in place has the Gram matrix of what it replaces, and zero
   }
 }
 
+TEST_CASE("rows permuted are a unit lower and an upper triangle, and the determinant theirs") {
+  for (const Index n : {1, 2, 7, 40}) {
+    CAPTURE(n);
+    const Matrix<double> M = random_matrix<double>(n, n, 6);
+    const auto found = detail::lu(M);
+    const Matrix<double> L = found.factors.triangularView<Eigen::UnitLower>();
+    const Matrix<double> U = found.factors.triangularView<Eigen::Upper>();
+    CHECK((found.rows * M - L * U).norm() <= rounding(M) * M.norm());
+    CHECK(L.cwiseAbs().maxCoeff() == 1.0);  // pivoted
+  }
+  Matrix<double> turn(3, 3);  // a cycle of three rows, and one sign
+  turn << 0.0, 2.0, 0.0, 0.0, 0.0, 3.0, -4.0, 0.0, 0.0;
+  CHECK(detail::lu(turn).determinant().sign == -1.0);
+  CHECK(detail::lu(turn).determinant().log_abs == doctest::Approx(std::log(24.0)));
+  turn.row(1).setZero();
+  CHECK(detail::lu(turn).determinant().sign == 0.0);
+}
+
+TEST_CASE("a positive definite matrix is L L^T, read from its lower triangle; others are refused") {
+  for (const Index n : {1, 2, 7, 40}) {
+    CAPTURE(n);
+    const Matrix<double> X = random_matrix<double>(n, 2 * n, 7);
+    const Matrix<double> M = X * X.transpose();
+    Matrix<double> lower = M;
+    lower.triangularView<Eigen::StrictlyUpper>().setConstant(99.0);
+    const auto found = detail::cholesky(lower, 0.0);
+    REQUIRE(found);
+    const Matrix<double> L = found->triangularView<Eigen::Lower>();
+    CHECK((L * L.transpose() - M).norm() <= rounding(M) * M.norm());
+    CHECK_FALSE(detail::cholesky<double>(-M, 0.0));
+    CHECK_FALSE(detail::cholesky(M, 1.5));  // no condition is below 1
+  }
+  CHECK_FALSE(detail::cholesky<double>(Vector<double>::Unit(2, 0).asDiagonal(), 1e-9));
+}
+
+TEST_CASE("orthonormal columns span those that they are made of") {
+  for (const auto [m, n] : sizes) {
+    const Matrix<double> M = random_matrix<double>(m, n, 8);
+    const Matrix<double> Q = detail::orthonormal(M);
+    const Index p = std::min(m, n);
+    REQUIRE(Q.cols() == p);
+    CHECK((Q.transpose() * Q - Matrix<double>::Identity(p, p)).norm() <= rounding(M));
+    CHECK((M - Q * (Q.transpose() * M)).norm() <= rounding(M) * M.norm());
+  }
+}
+
+TEST_CASE("thin and small singular value decompositions are their product") {
+  for (const auto [m, n] : sizes) {
+    const Matrix<double> M = random_matrix<double>(m, n, 9);
+    const auto svd = detail::thin_svd(M);
+    const Index p = std::min(m, n);
+    REQUIRE(svd.U.cols() == p);
+    REQUIRE(svd.V.cols() == p);
+    CHECK((svd.U * svd.sigma.asDiagonal() * svd.V.transpose() - M).norm() <=
+          rounding(M) * M.norm());
+    CHECK((svd.U.transpose() * svd.U - Matrix<double>::Identity(p, p)).norm() <= rounding(M));
+    CHECK((svd.V.transpose() * svd.V - Matrix<double>::Identity(p, p)).norm() <= rounding(M));
+  }
+  CHECK(detail::thin_svd(Matrix<double>(0, 3)).V.rows() == 3);
+  const Matrix<double> S = random_matrix<double>(7, 7, 10);
+  const auto small = detail::small_svd(S);
+  CHECK((small.U * small.sigma.asDiagonal() * small.V.transpose() - S).norm() <=
+        rounding(S) * S.norm());
+}
+
 TEST_CASE("the pseudo-inverse obeys Penrose's four equations, also of a deficient matrix") {
   for (const auto [m, n] : sizes) {
     Matrix<double> M = random_matrix<double>(m, n, 2);
@@ -65,6 +132,9 @@ TEST_CASE("eigenvalues of a tridiagonal matrix ascend, and their vectors are ort
     CHECK((V.transpose() * V - Matrix<double>::Identity(n, n)).norm() <= rounding(T));
     for (Index i = 1; i < n; ++i) CHECK(found.values(i - 1) <= found.values(i));
   }
+  Vector<double> broken = Vector<double>::Ones(3);
+  broken(1) = std::numeric_limits<double>::infinity();
+  CHECK(detail::eigen_of_tridiagonal<double>(broken, Vector<double>::Ones(2)).values.hasNaN());
 }
 
 TEST_CASE("all ways to singular values agree") {

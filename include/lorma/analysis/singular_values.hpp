@@ -53,8 +53,8 @@ double unit_of(const Matrix<Real>& m) {
 /// Eigen 3.4's divide and conquer has no such bound: errors of 1e-9 sigma_1 were seen.
 inline double svd_error(Index m, Index n) {
 #ifndef LORMA_WITH_LAPACKE
-  if (std::min(m, n) > lorma::detail::most_for_jacobi)
-    return std::numeric_limits<double>::infinity();
+  using lorma::detail::most_for_jacobi;
+  if (std::min(m, n) > most_for_jacobi) return std::numeric_limits<double>::infinity();
 #endif
   return 8.0 * static_cast<double>(std::max(m, n)) * 0x1p-53;
 }

@@ -89,7 +89,8 @@ template <typename Real>
 Matrix<Real> compressed_product(const Matrix<Real>& L, const Matrix<Real>& R);
 
 /// Of a finite M whose largest entries are near 1: U is m x p and V n x p, p = min(m, n). Throws
-/// BackendError where it does not converge.
+/// BackendError where it does not converge, or where LAPACK's 32 bits do not hold its memory (p
+/// beyond 23,000). Cost O(m n p).
 template <typename Real>
 Svd<Real> thin_svd(const Matrix<Real>& M);
 
@@ -208,12 +209,8 @@ Matrix<Real> pseudo_inverse(const Matrix<Real>& M) {
 }
 
 template <typename Real>
-EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside) {
-  const Index n = diagonal.size();
-  if (!diagonal.allFinite() || !beside.allFinite()) {
-    constexpr Real nan = std::numeric_limits<Real>::quiet_NaN();
-    return {Vector<Real>::Constant(n, nan), Matrix<Real>::Constant(n, n, nan)};
-  }
+EigenPairs<Real> eigen_of_finite_tridiagonal(const Vector<Real>& diagonal,
+                                             const Vector<Real>& beside) {
   EigenPairs<Real> result{diagonal, {}};
   result.vectors = lapack::eigen_of_tridiagonal_in_place<Real>(result.values, beside);
   return result;
@@ -280,13 +277,24 @@ Matrix<Real> pseudo_inverse(const Matrix<Real>& M) {
 }
 
 template <typename Real>
-EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside) {
+EigenPairs<Real> eigen_of_finite_tridiagonal(const Vector<Real>& diagonal,
+                                             const Vector<Real>& beside) {
   Eigen::SelfAdjointEigenSolver<Matrix<Real>> solver;
   solver.computeFromTridiagonal(diagonal, beside);
   return {solver.eigenvalues(), solver.eigenvectors()};
 }
 
 #endif
+
+template <typename Real>
+EigenPairs<Real> eigen_of_tridiagonal(const Vector<Real>& diagonal, const Vector<Real>& beside) {
+  if (diagonal.allFinite() && beside.allFinite()) {
+    return eigen_of_finite_tridiagonal(diagonal, beside);
+  }
+  const Index n = diagonal.size();
+  constexpr Real nan = std::numeric_limits<Real>::quiet_NaN();
+  return {Vector<Real>::Constant(n, nan), Matrix<Real>::Constant(n, n, nan)};
+}
 
 template <typename Real>
 void triangle_in_place(Eigen::Ref<Matrix<Real>> M) {
