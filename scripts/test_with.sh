@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # test_with.sh NAME FILE...: builds the named files of tests as one program, build/NAME/tests, and
-# runs it; those in support/ are compiled by themselves. For compilers and flags that no preset has: $CXX (g++), $FLAGS, $LIBRARIES to link, and
-# $RUNNER in front of the program. JOBS compilers run at once, by default one a core.
+# runs it; those in support/ are compiled by themselves. For compilers and flags that no preset has:
+# $CXX (g++), $FLAGS, $LIBRARIES to link, and $RUNNER in front of the program. JOBS compilers run at
+# once, by default one a core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
