@@ -255,6 +255,10 @@ TEST_CASE("what the format cannot hold is refused before anything is written") {
   for (const auto& tensors : refused) {
     CHECK_THROWS_AS(lorma::write_safetensors(path, tensors), lorma::FormatError);
   }
+  // It would fit alone.
+  CHECK_THROWS_WITH_AS(lorma::write_safetensors(path, {}, {{"k", std::string(99'999'990, 'a')}}),
+                       doctest::Contains("at most 100000000 bytes, got at least 1000000"),
+                       lorma::FormatError);
   CHECK_THROWS_AS(lorma::write_safetensors(path, {}, {{"k", "\xC0\x80"}}), lorma::FormatError);
   CHECK_THROWS_AS(lorma::write_safetensors(path, {}, {{"\xED\xA0\x80", ""}}), lorma::FormatError);
   CHECK(content(path) == "old");

@@ -46,10 +46,18 @@ namespace detail {
       std::string(rule));
 }
 
-/// A JSON string; throws FormatError unless `text` is valid UTF-8.
-inline std::string json_string(const std::string& text) {
+/// Throws FormatError for a header of `length` bytes, or of that many at least, that is too long.
+inline void check_header_length(std::uint64_t length, std::string_view quantity = "") {
+  if (length <= safetensors_max_header) return;
+  plan_error(nullptr, "expected a header of at most 100000000 bytes, got " + std::string(quantity) +
+                          std::to_string(length));
+}
+
+/// Adds `text` as a JSON string; throws FormatError unless it is valid UTF-8 and fits the header.
+inline void add_json_string(std::string& json, const std::string& text) {
+  check_header_length(json.size() + text.size(), "at least ");
   try {
-    return nlohmann::json(text).dump();
+    json += nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
     plan_error(nullptr, "expected names and metadata in UTF-8, got " + in_quotes(text));
   }
@@ -107,12 +115,15 @@ class SafetensorsPlan {
     if (!metadata.empty()) {
       comma(first);
       first = false;
-      json += detail::json_string(std::string(detail::safetensors_metadata_key)) + ':';
+      detail::add_json_string(json, std::string(detail::safetensors_metadata_key));
+      json += ':';
       bool first_entry = true;
       for (const auto& [key, value] : metadata) {
         comma(first_entry);
         first_entry = false;
-        json += detail::json_string(key) + ':' + detail::json_string(value);
+        detail::add_json_string(json, key);
+        json += ':';
+        detail::add_json_string(json, value);
       }
       json += '}';
     }
@@ -123,8 +134,8 @@ class SafetensorsPlan {
       }
       comma(first);
       first = false;
-      json += detail::json_string(tensor.name) + R"(:{"dtype":")" +
-              std::string(dtype_name(tensor.dtype)) + R"(","shape":[)";
+      detail::add_json_string(json, tensor.name);
+      json += R"(:{"dtype":")" + std::string(dtype_name(tensor.dtype)) + R"(","shape":[)";
       for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
         if (i > 0) json += ',';
         json += std::to_string(tensor.shape[i]);
@@ -136,10 +147,7 @@ class SafetensorsPlan {
     json += first ? "{}" : "}";
     json.resize((json.size() + 7) / 8 * 8, ' ');
     const std::uint64_t length = json.size();
-    if (length > detail::safetensors_max_header) {
-      detail::plan_error(
-          nullptr, "expected a header of at most 100000000 bytes, got " + std::to_string(length));
-    }
+    detail::check_header_length(length);
     header_.resize(detail::safetensors_length_bytes);
     std::memcpy(header_.data(), &length, sizeof length);
     header_ += json;
