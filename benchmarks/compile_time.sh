@@ -18,7 +18,10 @@ printf '#include <lorma/lorma.hpp>\nint main() {}\n' >"$work/lorma.cpp"
 cpu_milliseconds() {  # optimization, option..., file
   local TIMEFORMAT='%U %S'
   { time "$compiler" -std=c++20 "$@" -Iinclude -isystem "$eigen" -c -o "$work/t.o" 2>"$work/errors"; } 2>&1 |
-    awk '{ printf "%.0f\n", 1000 * ($1 + $2) }'
+    awk '{ printf "%.0f\n", 1000 * ($1 + $2) }' || {
+    cat "$work/errors" >&2
+    return 1
+  }
 }
 
 least() { sort -n "$work/$1" | head -1; }

@@ -18,10 +18,8 @@ TOKENS = 160
 FIRST_HELD_OUT = 128
 
 with safe_open(sys.argv[1], framework="numpy") as file:
-    tensors = {f"encoder.layer.{layer}.attention.self.{kind}.weight": None for layer in (2, 3)
-               for kind in ("query", "value")}
-    for name in tensors:
-        tensors[name] = file.get_tensor(name)[:SIZE, :SIZE].copy()
+    names = [f"encoder.layer.{layer}.attention.self.{kind}.weight" for layer in (2, 3) for kind in ("query", "value")]
+    tensors = {name: file.get_tensor(name)[:SIZE, :SIZE].copy() for name in names}
     tensors["encoder.layer.3.input"] = file.get_tensor("encoder.layer.3.input")[:TOKENS, :SIZE].copy()
     metadata = {**file.metadata(), "first_held_out_token": str(FIRST_HELD_OUT)}
 save_file(tensors, sys.argv[2], metadata)

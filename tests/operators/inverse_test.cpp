@@ -41,6 +41,36 @@ constexpr bool is_plain<I> = lorma::identity_multiple<I> == 0.0;
 
 }  // namespace
 
+TEST_CASE("a matrix by LU: its inverse, its norms, its condition; none where it has none") {
+  using lorma::detail::LuInverse;
+  for (const Index n : {1, 2, 7, 64, 65, 130}) {  // blocks of 64 rows
+    CAPTURE(n);
+    Matrix<double> turned = lorma_tests::random_matrix<double>(n, n, 1);
+    turned.diagonal().array() += 2.0 * std::sqrt(static_cast<double>(n));
+    const Matrix<double> P = turned.transpose();
+    const LuInverse<double> lu(lorma::as_const(lorma::view_of(turned)).transposed());
+    const Eigen::VectorXd sigma = lorma_tests::reference_singular_values(P);
+    const double rounding = 20.0 * double(n) * eps<double>;
+    CHECK(lu.largest() >= sigma(0) * (1.0 - rounding));
+    CHECK(lu.largest() <= 1.16 * sigma(0));
+    CHECK(lu.frobenius() == doctest::Approx(P.norm()));
+    const double exact = sigma(0) / sigma(n - 1);
+    CHECK(lu.condition() >= exact * (1.0 - rounding * exact));
+    CHECK(lu.condition() <= exact * (4.0 / 3.0 + rounding * exact));
+    CHECK((lu.matrix() * P - Matrix<double>::Identity(n, n)).norm() <= rounding * exact);
+    Matrix<double> X = P.transpose();
+    Workspace workspace;
+    lu.solve_adjoint(workspace, lorma::view_of(X));
+    CHECK((X - Matrix<double>::Identity(n, n)).norm() <= rounding * exact);
+  }
+  CHECK(std::isinf(LuInverse<double>().condition()));
+  for (const double broken :
+       {0.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    const Matrix<double> P = Matrix<double>::Constant(3, 3, broken);
+    CHECK(std::isinf(LuInverse<double>(lorma::view_of(P).transposed()).condition()));
+  }
+}
+
 TEST_CASE("ShiftedCore is the dense answer without the dense matrix") {
   for (const auto& sizes :
        {std::pair<Index, Index>{1, 1}, {6, 2}, {6, 3}, {6, 4}, {5, 9}, {40, 8}}) {

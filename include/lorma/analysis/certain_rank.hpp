@@ -115,6 +115,7 @@ std::optional<LargestEigenvalue> largest_eigenvalue(Workspace& workspace, const 
   const double size = norm_of(G);
   // |v|^T |G| |v| is at most ||G||_F |v|^2.
   result.low = result.ritz - 6.0 * static_cast<double>(p + 2) * 0x1p-53 * size;
+  // float, but known as such only once Real is.
   using Narrow = std::conditional_t<std::is_same_v<Real, double>, float, Real>;
   Matrix<Narrow> narrow(p, p);
   for (const double above : {4e-3, 4e-2}) {

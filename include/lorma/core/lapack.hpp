@@ -104,12 +104,12 @@ Vector<Real> svd_in_place(Matrix<Real>& M, Matrix<Real>* U = nullptr, Matrix<Rea
   const Index p = std::min(M.rows(), M.cols());
   Vector<Real> sigma(p);
   Real unused = 0;
-  const auto sides = static_cast<double>(M.rows() + M.cols());
-  const auto least = static_cast<double>(p);
+  // Its least need and its blocks: p counts, however long the other side is.
+  const double numbers = (4.0 * static_cast<double>(p) + 1024.0) * static_cast<double>(p);
   constexpr double most = std::numeric_limits<lapack_int>::max();
-  if (!M.allFinite() || (U != nullptr && 4.0 * least * least + 256.0 * sides > most)) {
+  if (!M.allFinite() || (U != nullptr && numbers > most)) {
     throw BackendError(
-        "lorma: LAPACK's dgesdd takes finite matrices of up to 23,000 rows or columns, got " +
+        "lorma: LAPACK's dgesdd takes finite matrices with a side of at most 23,000, got " +
         shape(M.rows(), M.cols()) + (M.allFinite() ? "" : " with NaN or infinity"));
   }
   if (U != nullptr) U->resize(M.rows(), p);

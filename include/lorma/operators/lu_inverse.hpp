@@ -11,8 +11,7 @@
 #include "lorma/backend/eigen_cpu.hpp"
 #include "lorma/operators/largest_singular_value.hpp"
 
-namespace lorma::inline LORMA_ABI {
-namespace detail {
+namespace lorma::inline LORMA_ABI::detail {
 
 /// X becomes T^-1 X for a triangular T (n x n), by blocks of rows: the products, which are nearly
 /// all the work, are the backend's. Takes memory only from the workspace.
@@ -38,13 +37,14 @@ void solve_triangular(Workspace& workspace, const MatrixView<const Real>& T,
   }
 }
 
+/// The factors of P, and what is known of P from them. Source of the condition:
+/// docs/mathematics.md, (16).
 template <typename Real>
 class LuInverse {
  public:
   /// Of no matrix: condition() is infinite.
   LuInverse() = default;
-  /// Of P (n x n, row-major). Cost 2/3 n^3 flops and 96 products with n numbers; 2 n^2 numbers, of
-  /// which n^2 are kept.
+  /// Of P (n x n, row-major). Cost 2/3 n^3 + 192 n^2 flops; 2 n^2 numbers, of which n^2 are kept.
   explicit LuInverse(const MatrixView<const Real>& P);
 
   /// kappa in the 2-norm, or up to a third more; infinite when P is not finite, or singular to the
@@ -132,7 +132,6 @@ Matrix<Real> LuInverse<Real>::matrix() const {
 extern template class LuInverse<double>;
 #endif
 
-}  // namespace detail
-}  // namespace lorma::inline LORMA_ABI
+}  // namespace lorma::inline LORMA_ABI::detail
 
 #endif
