@@ -46,11 +46,12 @@ namespace detail {
       std::string(rule));
 }
 
-/// Throws FormatError for a header of `length` bytes, or of that many at least, that is too long.
-inline void check_header_length(std::uint64_t length, std::string_view quantity = "") {
+/// Throws FormatError for a header that is too long: of `length` bytes, which `qualifier` may call
+/// a lower bound.
+inline void check_header_length(std::uint64_t length, std::string_view qualifier = "") {
   if (length <= safetensors_max_header) return;
-  plan_error(nullptr, "expected a header of at most 100000000 bytes, got " + std::string(quantity) +
-                          std::to_string(length));
+  plan_error(nullptr, "expected a header of at most 100000000 bytes, got " +
+                          std::string(qualifier) + std::to_string(length));
 }
 
 /// Adds `text` as a JSON string; throws FormatError unless it is valid UTF-8 and fits the header.
